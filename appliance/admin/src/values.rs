@@ -88,12 +88,20 @@ words!(
 words!(
     /// Where a flow stands; each state has its own idle timeout.
     FlowState {
-        /// TCP: the handshake is not complete.
-        Syn = "syn",
+        /// TCP: the client's SYN has passed.
+        SynSent = "syn-sent",
+        /// TCP: the backend's SYN+ACK has passed.
+        SynReceived = "syn-received",
         /// TCP: data may pass both ways.
         Established = "established",
-        /// TCP: both sides have sent FIN, or a RST was seen.
+        /// TCP: the client has sent FIN, the backend may still send.
+        FinClient = "fin-client",
+        /// TCP: the backend has sent FIN, the client may still send.
+        FinBackend = "fin-backend",
+        /// TCP: both have sent FIN; the SNAT port rests until the record goes.
         Closing = "closing",
+        /// TCP: a RST has passed; likewise.
+        Reset = "reset",
         /// UDP, ICMP: the backend has not answered yet.
         Unreplied = "unreplied",
         /// UDP, ICMP: the backend has answered.

@@ -51,9 +51,10 @@ pub struct WorkerRow {
     pub originated: u64,
     /// Packets handed to the worker that owns their flow; counted further only there.
     pub handed_over: u64,
-    /// Packets dropped with a reason.
+    /// Packets dropped with a reason. A refusal (RST, ICMP) counts here, and its answer as
+    /// originated.
     pub dropped: u64,
-    /// Packets that the device did not take.
+    /// Packets that the device did not take and that are not in `dropped`.
     pub lost_on_tx: u64,
 }
 
@@ -73,7 +74,7 @@ pub struct PacketTotals {
     pub handed_over: u64,
     /// Dropped with a reason: the sum of all [`DropRow::count`].
     pub dropped: u64,
-    /// Not taken by the device.
+    /// Not taken by the device and not in `dropped`.
     pub lost_on_tx: u64,
 }
 
