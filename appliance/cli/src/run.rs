@@ -57,7 +57,7 @@ fn list_table<R: View>(
     let mut rows = ask::<R>(&args.socket, request).map_err(|error| daemon(args, error))?;
     let columns = R::columns(layout).iter().map(|&column| column.to_owned()).collect();
     let mut table = Table::new(&mut *out, columns);
-    let whole = rows.try_for_each(|row| {
+    let whole: Result<(), Failure> = rows.try_for_each(|row| {
         let row = row.map_err(|error| daemon(args, error))?;
         row.lines(layout).into_iter().try_for_each(|line| table.line(line))?;
         Ok(())
