@@ -1,1 +1,3 @@
 //! Control.
+
+pub mod health;
