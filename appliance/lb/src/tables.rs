@@ -1,0 +1,116 @@
+//! A Snapshot compiled for the workers: everything that the first packet of a flow asks.
+//!
+//! Built on the control side, shared read-only by all workers, replaced as a whole.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+
+use crate::hash::HashKey;
+use crate::ids::{BackendId, Generation, ServiceId};
+use crate::model::{Network, Protocol, Refusal};
+use crate::scheduler::Selector;
+use crate::snapshot::{Snapshot, SnapshotService};
+
+/// Port ranges of an owned address that are not frontends.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owned {
+    /// Index of the SNAT range that lends from this address.
+    pub snat: Option<u16>,
+}
+
+/// A backend that new flows may be sent to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct BackendEntry {
+    pub id: BackendId,
+    pub address: SocketAddrV4,
+}
+
+/// One Service for the workers.
+#[derive(Debug)]
+pub struct ServiceEntry {
+    pub id: ServiceId,
+    pub no_backend: Refusal,
+    /// Picks among `backends`.
+    pub selector: Selector,
+    pub backends: Vec<BackendEntry>,
+}
+
+/// The tables of one Generation.
+#[derive(Debug)]
+pub struct Tables {
+    pub generation: Generation,
+    frontends: HashMap<(SocketAddrV4, Protocol), u32, HashKey>,
+    services: Vec<ServiceEntry>,
+    owned: HashMap<Ipv4Addr, Owned, HashKey>,
+}
+
+const fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        // IPv6 has tables of its own; the settings refuse it until they exist.
+        IpAddr::V6(_) => None,
+    }
+}
+
+impl Tables {
+    pub fn compile(snapshot: &Snapshot, network: &Network, key: HashKey) -> Self {
+        let mut tables = Self {
+            generation: snapshot.generation,
+            frontends: HashMap::with_hasher(key),
+            services: Vec::with_capacity(snapshot.services.len()),
+            owned: HashMap::with_hasher(key),
+        };
+        let on_ports = network.ports.iter().flat_map(|port| &port.addresses);
+        for address in on_ports {
+            tables.owned.entry(address.addr()).or_default();
+        }
+        for (at, range) in (0..).zip(&network.snat) {
+            tables.owned.entry(range.address).or_default().snat = Some(at);
+        }
+        for (at, service) in (0..).zip(&snapshot.services) {
+            for frontend in &service.service.frontends {
+                let Some(address) = v4(frontend.address) else { continue };
+                tables.owned.entry(address).or_default();
+                let key = (SocketAddrV4::new(address, frontend.port), frontend.protocol);
+                tables.frontends.insert(key, at);
+            }
+            tables.services.push(Self::compile_service(service));
+        }
+        tables
+    }
+
+    fn compile_service(service: &SnapshotService) -> ServiceEntry {
+        let taking = |backend: &&crate::snapshot::SnapshotBackend| {
+            backend.serving && backend.backend.weight > 0 && backend.backend.address.is_ipv4()
+        };
+        let serving: Vec<_> = service.backends.iter().filter(taking).collect();
+        let backends = serving.iter().filter_map(|backend| {
+            let address = SocketAddrV4::new(v4(backend.backend.address)?, backend.backend.port);
+            Some(BackendEntry { id: backend.id, address })
+        });
+        ServiceEntry {
+            id: service.id,
+            no_backend: service.service.no_backend,
+            backends: backends.collect(),
+            selector: Selector::build(
+                service.service.scheduler,
+                serving.iter().map(|backend| backend.backend),
+            ),
+        }
+    }
+
+    pub fn service(&self, frontend: SocketAddrV4, protocol: Protocol) -> Option<&ServiceEntry> {
+        let at = *self.frontends.get(&(frontend, protocol))?;
+        self.services.get(at as usize)
+    }
+
+    /// Is this an address of the box, and what else is it?
+    pub fn owned(&self, address: Ipv4Addr) -> Option<Owned> {
+        self.owned.get(&address).copied()
+    }
+
+    /// Every address that the box answers for.
+    pub fn owned_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.owned.keys().copied()
+    }
+}
