@@ -1,7 +1,7 @@
 //! What one worker has done, in numbers that add up.
 //!
-//! `received + generated = transmitted + local + handed_over + dropped`: every frame that came in,
-//! and every refusal that we made up, is accounted for exactly once. What is handed over counts as
+//! `received + generated + from_host = transmitted + local + handed_over + dropped`: every frame
+//! that came in, and every frame that we made up, is accounted for exactly once. What is handed over counts as
 //! received again (`taken_over` tells how much) by the worker that owns it.
 
 use crate::verdict::DropReason;
@@ -20,6 +20,8 @@ pub struct Counters {
     pub handed_over: u64,
     /// Refusals made up by us (RST, ICMP unreachable).
     pub generated: u64,
+    /// Frames that the host stack gave us to transmit.
+    pub from_host: u64,
     /// Echo requests to our addresses, answered in place.
     pub echo_answered: u64,
     pub flows_created: u64,
@@ -36,6 +38,7 @@ impl Default for Counters {
             local: 0,
             handed_over: 0,
             generated: 0,
+            from_host: 0,
             echo_answered: 0,
             flows_created: 0,
             flows_expired: 0,
@@ -62,8 +65,9 @@ impl Counters {
 
     /// Frames that are not accounted for; 0 unless a worker is in the middle of a burst.
     pub fn imbalance(&self) -> i128 {
-        let into = i128::from(self.received) + i128::from(self.generated);
+        let into = [self.received, self.generated, self.from_host];
         let out = [self.transmitted, self.local, self.handed_over, self.dropped_in_all()];
-        into - out.into_iter().map(i128::from).sum::<i128>()
+        let sum = |counts: &[u64]| counts.iter().map(|count| i128::from(*count)).sum::<i128>();
+        sum(&into) - sum(&out)
     }
 }

@@ -10,8 +10,6 @@ use std::net::IpAddr;
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24Wide};
 
-use crate::model::Protocol;
-
 /// Table sizes, all prime so that every skip visits every slot (Cilium's list, ended where a slot
 /// number still fits 16 bits).
 pub const SIZES: [u16; 9] = [251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521];
@@ -35,9 +33,9 @@ pub struct MaglevBackend {
     pub weight: u16,
 }
 
-/// The stable number of a backend: a function of address, port and protocol alone, the same on every
-/// box and in every release.
-pub fn identity(address: IpAddr, port: u16, protocol: Protocol) -> u64 {
+/// The stable number of a backend within its Service: a function of address and port alone, the same
+/// on every box and in every release.
+pub fn identity(address: IpAddr, port: u16) -> u64 {
     let octets = match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
@@ -45,7 +43,6 @@ pub fn identity(address: IpAddr, port: u16, protocol: Protocol) -> u64 {
     let mut hasher = SipHasher24::new();
     hasher.write(&octets);
     hasher.write(&port.to_be_bytes());
-    hasher.write(&[protocol.number()]);
     hasher.finish()
 }
 
@@ -190,7 +187,7 @@ mod tests {
 
     fn backend(number: u32, weight: u16) -> MaglevBackend {
         let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-        MaglevBackend { identity: identity(address, 80, Protocol::Tcp), weight }
+        MaglevBackend { identity: identity(address, 80), weight }
     }
 
     fn equal(count: u32) -> Vec<MaglevBackend> {
@@ -265,7 +262,10 @@ mod tests {
                 let mut backends = equal(count);
                 backends[gone as usize].weight = 0;
                 let after = Table::build(&backends, SEED);
-                assert!(!after.slots().contains(&(gone as u16)), "a backend without weight has a slot");
+                assert!(
+                    !after.slots().contains(&(gone as u16)),
+                    "a backend without weight has a slot"
+                );
                 worst = worst.max(needless_moves(&before, &after, gone as u16));
             }
             eprintln!("{count} backends, worst {worst}");
@@ -291,11 +291,9 @@ mod tests {
     #[test]
     fn identity_is_the_same_in_every_release_and_tells_its_parts_apart() {
         let v4 = IpAddr::from([10, 0, 1, 72]);
-        let of = |port, protocol| identity(v4, port, protocol);
-        assert_eq!(of(80, Protocol::Tcp), 0);
-        assert_ne!(of(80, Protocol::Tcp), of(80, Protocol::Udp));
-        assert_ne!(of(80, Protocol::Tcp), of(81, Protocol::Tcp));
-        assert_ne!(of(80, Protocol::Tcp), identity(IpAddr::from([10, 0, 1, 73]), 80, Protocol::Tcp));
+        assert_eq!(identity(v4, 80), 0);
+        assert_ne!(identity(v4, 80), identity(v4, 81));
+        assert_ne!(identity(v4, 80), identity(IpAddr::from([10, 0, 1, 73]), 80));
     }
 
     proptest! {

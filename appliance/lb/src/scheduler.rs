@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-use crate::maglev::{MaglevBackend, Table};
-use crate::model::Scheduler;
+use crate::maglev::{self, MaglevBackend, Table};
+use crate::model::{Backend, Scheduler};
+
+/// Seed of every Maglev table. No secret and the same everywhere, so that all boxes agree; what a client
+/// must not foresee is the flow's hash, and that is keyed.
+const MAGLEV_SEED: [u8; 16] = *b"spillway maglev\0";
 
 /// Pseudo-random numbers for scheduling, not for secrets: xoshiro256++ (Blackman and Vigna, 2019), seeded
 /// through splitmix64. One for each worker.
@@ -78,7 +82,8 @@ impl WeightedRandom {
         let mut columns: Vec<Column> =
             (0..=u16::MAX).zip(weights).map(|(alias, _)| Column { threshold: 0, alias }).collect();
         let scaled = (0..=u16::MAX).zip(weights).map(|(index, w)| (index, u64::from(*w) * count));
-        let (mut small, mut large): (Vec<_>, Vec<_>) = scaled.partition(|(_, units)| *units < total);
+        let (mut small, mut large): (Vec<_>, Vec<_>) =
+            scaled.partition(|(_, units)| *units < total);
         while let Some((owner, units)) = small.pop()
             && let Some((alias, rest)) = large.pop()
         {
@@ -120,19 +125,28 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// Compiles `scheduler` over all backends of a Service, those out of service with weight 0 (see
-    /// [`Table::build`]). `seed` is for Maglev and must be the same on every box of a pair.
-    pub fn build(scheduler: Scheduler, backends: &[MaglevBackend], seed: [u8; 16]) -> Self {
+    /// Compiles `scheduler` over the backends of a Service. A backend of weight 0 is never picked but
+    /// still counts for the size of a Maglev table: give those that are out of service that way, and
+    /// their coming and going moves few of the other backends' flows (see [`Table::build`]).
+    pub fn build(scheduler: Scheduler, backends: impl IntoIterator<Item = Backend>) -> Self {
+        let backends = backends.into_iter();
         match scheduler {
             Scheduler::Random => {
-                let weights: Vec<u16> = backends.iter().map(|backend| backend.weight).collect();
+                let weights: Vec<u16> = backends.map(|backend| backend.weight).collect();
                 Self::Random(WeightedRandom::build(&weights))
             }
-            Scheduler::Maglev => Self::Maglev(Table::build(backends, seed)),
+            Scheduler::Maglev => {
+                let identified = backends.map(|Backend { address, port, weight }| MaglevBackend {
+                    identity: maglev::identity(address, port),
+                    weight,
+                });
+                let backends: Vec<MaglevBackend> = identified.collect();
+                Self::Maglev(Table::build(&backends, MAGLEV_SEED))
+            }
         }
     }
 
-    /// The index of a backend in the slice that the selector was built from; `None` when none takes
+    /// The index of a backend in the order in which the selector was given them; `None` when none takes
     /// new flows. `flow_hash` decides for Maglev, `rng` is drawn from for random.
     #[inline]
     pub fn pick(&self, flow_hash: u64, rng: &mut Rng) -> Option<u16> {
@@ -231,19 +245,23 @@ mod tests {
 
     #[test]
     fn the_selector_follows_the_scheduler() {
-        let backends = [0u64, 1, 2].map(|identity| MaglevBackend { identity, weight: 1 });
+        let backends = [1u8, 2, 3].map(|host| Backend {
+            address: [10, 0, 0, host].into(),
+            port: 80,
+            weight: 1,
+        });
         let mut rng = Rng::new(3);
-        let maglev = Selector::build(Scheduler::Maglev, &backends, [0; 16]);
+        let maglev = Selector::build(Scheduler::Maglev, backends);
         let first = maglev.pick(77, &mut rng);
         assert!((0..100).all(|_| maglev.pick(77, &mut rng) == first), "one flow, one backend");
-        let random = Selector::build(Scheduler::Random, &backends, [0; 16]);
+        let random = Selector::build(Scheduler::Random, backends);
         let mut seen = [false; 3];
         for _ in 0..100 {
             seen[usize::from(random.pick(77, &mut rng).unwrap())] = true;
         }
         assert_eq!(seen, [true; 3]);
         for scheduler in [Scheduler::Random, Scheduler::Maglev] {
-            assert_eq!(Selector::build(scheduler, &[], [0; 16]).pick(77, &mut rng), None);
+            assert_eq!(Selector::build(scheduler, []).pick(77, &mut rng), None);
         }
     }
 
