@@ -1,3 +1,4 @@
 //! Control.
 
 pub mod health;
+pub mod settings;
