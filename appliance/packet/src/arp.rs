@@ -150,3 +150,109 @@ impl Arp {
         Some(header_len + PACKET_LEN)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CLIENT, FRONTEND, hex, with};
+    use proptest::prelude::*;
+
+    const SENDER: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    const OWNER: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+    const GOLDEN: &str = "ffffffffffff 020000000001 0806 0001 0800 06 04 0001 020000000001 ac1a3201 000000000000 ac1a3265";
+
+    #[test]
+    fn a_golden_request_is_read_and_answered() {
+        let arp = parse(&hex(GOLDEN)[14..]).unwrap();
+        assert_eq!(arp, Arp::request(SENDER, CLIENT, FRONTEND));
+        let mut out = [0; FRAME_LEN_MAX];
+        let len = arp.answer(OWNER).emit(&mut out, SENDER, None).unwrap();
+        let answer = "020000000001 020000000002 0806 0001 0800 06 04 0002
+                      020000000002 ac1a3265 020000000001 ac1a3201";
+        assert_eq!(out[..len], hex(answer));
+    }
+
+    #[test]
+    fn a_golden_request_is_written() {
+        let mut out = [0; FRAME_LEN_MAX];
+        let request = Arp::request(SENDER, CLIENT, FRONTEND);
+        assert_eq!(request.emit(&mut out, MacAddr::BROADCAST, None), Some(42));
+        assert_eq!(out[..42], hex(GOLDEN));
+        assert_eq!(request.emit(&mut out, MacAddr::BROADCAST, Some(7)), Some(46));
+        assert_eq!(out[12..18], [0x81, 0, 0, 7, 8, 6]);
+        assert_eq!(out[18..], hex(GOLDEN)[14..]);
+    }
+
+    #[test]
+    fn every_truncation_is_refused_and_padding_is_not() {
+        let mut bytes = hex(GOLDEN)[14..].to_vec();
+        for len in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..len]), Err(ArpError::Truncated), "{len} bytes");
+        }
+        bytes.resize(46, 0xee);
+        assert!(parse(&bytes).is_ok());
+    }
+
+    #[test]
+    fn each_wrong_field_has_its_own_error() {
+        let golden = hex(GOLDEN)[14..].to_vec();
+        for (changes, error) in [
+            (&[(1, 6)][..], ArpError::HardwareType),
+            (&[(0, 1)], ArpError::HardwareType),
+            (&[(2, 0x86), (3, 0xdd)], ArpError::ProtocolType),
+            (&[(4, 8)], ArpError::HardwareLength),
+            (&[(4, 0)], ArpError::HardwareLength),
+            (&[(5, 16)], ArpError::ProtocolLength),
+            (&[(7, 0)], ArpError::Operation),
+            (&[(7, 3)], ArpError::Operation),
+            (&[(6, 1)], ArpError::Operation),
+            (&[(8, 3)], ArpError::SenderMac),
+            (&[(8, 0), (13, 0)], ArpError::SenderMac),
+            (&[(14, 127)], ArpError::SenderIp),
+            (&[(14, 224)], ArpError::SenderIp),
+            (&[(14, 255), (15, 255), (16, 255), (17, 255)], ArpError::SenderIp),
+            (&[(14, 0)], ArpError::SenderIp),
+        ] {
+            assert_eq!(parse(&with(&golden, changes)), Err(error), "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_has_no_sender_address() {
+        let probe = with(&hex(GOLDEN)[14..], &[(14, 0), (15, 0), (16, 0), (17, 0)]);
+        assert_eq!(parse(&probe).unwrap().sender_ip, Ipv4Addr::UNSPECIFIED);
+    }
+
+    #[test]
+    fn a_short_buffer_is_left_alone() {
+        let mut out = [0xaa; 45];
+        let request = Arp::request(SENDER, CLIENT, FRONTEND);
+        assert_eq!(request.emit(&mut out[..41], OWNER, None), None);
+        assert_eq!(request.emit(&mut out, OWNER, Some(7)), None);
+        assert_eq!(out, [0xaa; 45]);
+    }
+
+    proptest! {
+        #[test]
+        fn parse_after_emit_is_identity(
+            reply: bool, sender: [u8; 6], target_mac: [u8; 6], sender_ip: u32, target_ip: u32,
+            vlan in proptest::option::of(1u16..4095)
+        ) {
+            let op = if reply { ArpOp::Reply } else { ArpOp::Request };
+            let (sender_mac, sender_ip) = (MacAddr(sender), sender_ip.into());
+            prop_assume!(sender_mac.is_station() && !addr::is_bogon_source(sender_ip));
+            let (target_mac, target_ip) = (MacAddr(target_mac), target_ip.into());
+            let arp = Arp { op, sender_mac, sender_ip, target_mac, target_ip };
+            let mut out = [0; FRAME_LEN_MAX];
+            let len = arp.emit(&mut out, MacAddr::BROADCAST, vlan).unwrap();
+            let l2 = ethernet::parse(&out[..len]).unwrap();
+            prop_assert_eq!((l2.vlan, l2.src, l2.dst), (vlan, sender_mac, MacAddr::BROADCAST));
+            prop_assert_eq!(parse(&out[l2.header_len..len]), Ok(arp));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+    }
+}

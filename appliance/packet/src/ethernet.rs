@@ -149,3 +149,101 @@ pub fn set_addresses(frame: &mut [u8], dst: MacAddr, src: MacAddr) -> bool {
     *header = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, with};
+    use proptest::prelude::*;
+
+    const DST: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+    const SRC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    const UNTAGGED: &str = "020000000002 020000000001 0800";
+    const TAGGED: &str = "020000000002 020000000001 8100 e02a 0800";
+
+    #[test]
+    fn a_golden_header_is_read() {
+        let untagged =
+            L2 { dst: DST, src: SRC, vlan: None, ethertype: ethertype::IPV4, header_len: 14 };
+        assert_eq!(parse(&hex(UNTAGGED)), Ok(untagged));
+        // Priority 7 is above the VID in the same word.
+        let tagged = L2 { vlan: Some(42), header_len: 18, ..untagged };
+        assert_eq!(parse(&hex(TAGGED)), Ok(tagged));
+        assert_eq!(addresses(&hex(TAGGED)), Some((DST, SRC)));
+    }
+
+    #[test]
+    fn a_golden_header_is_written() {
+        let mut frame = [0xaa; 20];
+        assert_eq!(emit(&mut frame, DST, SRC, None, ethertype::IPV4), 14);
+        assert_eq!(frame[..14], hex(UNTAGGED));
+        assert_eq!(frame[14..], [0xaa; 6], "bytes behind the header stay");
+        assert_eq!(emit(&mut frame, DST, SRC, Some(42), ethertype::IPV4), 18);
+        assert_eq!(frame[..18], with(&hex(TAGGED), &[(14, 0)]), "the priority is 0");
+        assert_eq!(frame[18..], [0xaa; 2]);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        for text in [UNTAGGED, TAGGED] {
+            let bytes = hex(text);
+            for len in 0..bytes.len() {
+                assert_eq!(parse(&bytes[..len]), Err(EthernetError::Truncated), "{len} bytes");
+            }
+        }
+        assert_eq!(addresses(&[0; 11]), None);
+    }
+
+    #[test]
+    fn each_wrong_field_has_its_own_error() {
+        let (untagged, tagged) = (hex(UNTAGGED), hex(TAGGED));
+        for (bytes, error) in [
+            (with(&untagged, &[(6, 3)]), EthernetError::SourceMac),
+            (with(&untagged, &[(6, 0), (11, 0)]), EthernetError::SourceMac),
+            (with(&untagged, &[(12, 0x88), (13, 0xa8)]), EthernetError::DoubleTag),
+            (with(&tagged, &[(16, 0x81)]), EthernetError::DoubleTag),
+            (with(&tagged, &[(16, 0x88), (17, 0xa8)]), EthernetError::DoubleTag),
+            (with(&tagged, &[(14, 0xff), (15, 0xff)]), EthernetError::ReservedVlan),
+        ] {
+            assert_eq!(parse(&bytes), Err(error), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_priority_tag_is_no_vlan_but_has_its_length() {
+        let l2 = parse(&with(&hex(TAGGED), &[(14, 0xe0), (15, 0)])).unwrap();
+        assert_eq!((l2.vlan, l2.header_len), (None, 18));
+    }
+
+    #[test]
+    fn a_short_buffer_is_left_alone() {
+        let mut frame = [0xaa; 17];
+        assert_eq!(emit(&mut frame, DST, SRC, Some(1), ethertype::IPV4), 0);
+        assert_eq!(emit(&mut frame[..13], DST, SRC, None, ethertype::IPV4), 0);
+        assert!(!set_addresses(&mut frame[..11], DST, SRC));
+        assert_eq!(frame, [0xaa; 17]);
+    }
+
+    proptest! {
+        #[test]
+        fn parse_after_emit_is_identity(
+            dst: [u8; 6], src: [u8; 6], vlan in proptest::option::of(1u16..4095), ethertype: u16
+        ) {
+            let (dst, src) = (MacAddr(dst), MacAddr(src));
+            prop_assume!(src.is_station());
+            prop_assume!(!matches!(ethertype, ethertype::VLAN | ethertype::QINQ));
+            let mut frame = [0; 18];
+            let header_len = emit(&mut frame, dst, src, vlan, ethertype);
+            prop_assert_eq!(header_len, super::header_len(vlan));
+            prop_assert_eq!(parse(&frame), Ok(L2 { dst, src, vlan, ethertype, header_len }));
+        }
+
+        #[test]
+        fn set_addresses_keeps_the_rest(bytes: [u8; 20], dst: [u8; 6], src: [u8; 6]) {
+            let mut frame = bytes;
+            prop_assert!(set_addresses(&mut frame, MacAddr(dst), MacAddr(src)));
+            prop_assert_eq!(addresses(&frame), Some((MacAddr(dst), MacAddr(src))));
+            prop_assert_eq!(&frame[12..], &bytes[12..]);
+        }
+    }
+}

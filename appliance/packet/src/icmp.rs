@@ -69,3 +69,72 @@ pub fn echo_reply_in_place(frame: &mut [u8], l3: usize, l4: usize) -> bool {
     ([*s0, *s1, *s2, *s3], [*d0, *d1, *d2, *d3]) = ([*d0, *d1, *d2, *d3], [*s0, *s1, *s2, *s3]);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, with};
+    use crate::{build, flow};
+    use proptest::prelude::*;
+
+    const LINK: &str = "020000000002 020000000001 0800";
+    const REQUEST: &str = "45000020 00004000 0301bb42 ac1a3201 ac1a3265 080006fa 12340001 70696e67";
+    const REPLY: &str = "45000020 00004000 40017e42 ac1a3265 ac1a3201 00000efa 12340001 70696e67";
+
+    #[test]
+    fn a_golden_request_becomes_the_golden_reply() {
+        let mut frame = [hex(LINK), hex(REQUEST)].concat();
+        assert!(echo_reply_in_place(&mut frame, 14, 34));
+        assert_eq!(frame[14..], hex(REPLY));
+        assert_eq!(frame[..14], hex(LINK), "the link header is the caller's");
+    }
+
+    #[test]
+    fn what_is_no_request_is_left_alone() {
+        let request = [hex(LINK), hex(REQUEST)].concat();
+        for frame in [
+            with(&request, &[(34, 0)]),
+            with(&request, &[(34, 3)]),
+            with(&request, &[(35, 1)]),
+            request[..41].to_vec(),
+            request[..30].to_vec(),
+            Vec::new(),
+        ] {
+            let mut after = frame.clone();
+            assert!(!echo_reply_in_place(&mut after, 14, 34), "{frame:02x?}");
+            assert_eq!(after, frame);
+        }
+        for (l3, l4) in [(15, 34), (34, 14), (usize::MAX, 34), (14, usize::MAX), (0, 0)] {
+            let mut after = request.clone();
+            assert!(!echo_reply_in_place(&mut after, l3, l4), "{l3} {l4}");
+            assert_eq!(after, request);
+        }
+    }
+
+    #[test]
+    fn errors_are_told_from_questions() {
+        let errors: Vec<u8> = (0..=255).filter(|icmp_type| is_error(*icmp_type)).collect();
+        assert_eq!(errors, [3, 4, 5, 11, 12]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_reply_is_what_a_host_would_build(
+            src: u32, dst: u32, id: u16, sequence: u16, ttl in 1u8.., data: Vec<u8>, vlan in proptest::option::of(1u16..4095)
+        ) {
+            let (src, dst) = (src.into(), dst.into());
+            let mut frame =
+                build::icmp_echo(src, dst, id, sequence).ttl(ttl).payload(&data).vlan(vlan).finish();
+            let parsed = flow::parse(&frame);
+            prop_assert!(echo_reply_in_place(&mut frame, parsed.l3.into(), parsed.l4.into()));
+            let reply =
+                build::icmp_echo_reply(dst, src, id, sequence).payload(&data).vlan(vlan).finish();
+            prop_assert_eq!(frame, reply);
+        }
+
+        #[test]
+        fn arbitrary_frames_and_offsets_never_panic(mut bytes: Vec<u8>, l3 in 0usize..64, l4 in 0usize..64) {
+            echo_reply_in_place(&mut bytes, l3, l4);
+        }
+    }
+}

@@ -248,3 +248,149 @@ impl Ipv4Repr {
         [0x45, 0, l0, l1, i0, i1, f0, f1, ttl, protocol, c0, c1, s0, s1, s2, s3, d0, d1, d2, d3]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum;
+    use crate::testing::{CLIENT, FRONTEND, hex, with};
+    use proptest::prelude::*;
+
+    /// A header, then eleven bytes.
+    const GOLDEN: &str = "4500001f 00004000 40117e33 ac1a3201 ac1a3265 14e90035 000b69bc 616263";
+
+    /// The golden packet with changes and a right header checksum.
+    fn changed(changes: &[(usize, u8)]) -> Vec<u8> {
+        let mut bytes = with(&hex(GOLDEN), changes);
+        let header_len = (usize::from(bytes[0] & 0xf) * 4).clamp(20, bytes.len());
+        bytes[10..12].fill(0);
+        let check = checksum::full(&bytes[..header_len]);
+        bytes[10..12].copy_from_slice(&check.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_golden_header_is_read() {
+        let packet = parse(&hex(GOLDEN)).unwrap();
+        let golden = Ipv4Packet {
+            src: CLIENT,
+            dst: FRONTEND,
+            protocol: 17,
+            ttl: 64,
+            header_len: 20,
+            total_len: 31,
+            identification: 0,
+            dont_fragment: true,
+            more_fragments: false,
+            fragment_offset: 0,
+        };
+        assert_eq!(packet, golden);
+        assert!(!packet.is_fragment() && !packet.has_options());
+        assert_eq!(packet.payload(&hex(GOLDEN)), &hex(GOLDEN)[20..]);
+        assert_eq!(packet.payload_len(), 11);
+    }
+
+    #[test]
+    fn a_golden_header_is_written() {
+        assert_eq!(Ipv4Repr::own(CLIENT, FRONTEND, 17, 11).emit()[..], hex(GOLDEN)[..20]);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bytes = hex(GOLDEN);
+        for len in 0..bytes.len() {
+            let error =
+                if len < 20 { Ipv4Error::Truncated } else { Ipv4Error::TotalLengthBeyondFrame };
+            assert_eq!(parse(&bytes[..len]), Err(error), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn each_wrong_field_has_its_own_error() {
+        for (changes, error) in [
+            (&[(0, 0x65)][..], Ipv4Error::Version),
+            (&[(0, 0x05)], Ipv4Error::Version),
+            (&[(0, 0x44)], Ipv4Error::HeaderLength),
+            (&[(0, 0x40)], Ipv4Error::HeaderLength),
+            (&[(0, 0x48)], Ipv4Error::HeaderTruncated),
+            (&[(0, 0x4f)], Ipv4Error::HeaderTruncated),
+            (&[(3, 19)], Ipv4Error::TotalLengthBelowHeader),
+            (&[(3, 0)], Ipv4Error::TotalLengthBelowHeader),
+            (&[(0, 0x46), (3, 23)], Ipv4Error::TotalLengthBelowHeader),
+            (&[(3, 32)], Ipv4Error::TotalLengthBeyondFrame),
+            (&[(2, 0xff), (3, 0xff)], Ipv4Error::TotalLengthBeyondFrame),
+            (&[(6, 0x80)], Ipv4Error::ReservedFlag),
+            (&[(6, 0xc0)], Ipv4Error::ReservedFlag),
+            (&[(6, 0x20)], Ipv4Error::Fragment),
+            (&[(6, 0x20), (3, 20)], Ipv4Error::Fragment),
+            (&[(7, 1), (3, 20)], Ipv4Error::Fragment),
+            (&[(6, 0x1f), (7, 0xff)], Ipv4Error::Fragment),
+            (&[(8, 0)], Ipv4Error::TtlZero),
+        ] {
+            assert_eq!(parse(&changed(changes)), Err(error), "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn any_single_wrong_bit_of_the_header_is_found() {
+        let golden = hex(GOLDEN);
+        for bit in 0..160 {
+            let bytes = with(&golden, &[(bit / 8, golden[bit / 8] ^ 1 << (bit % 8))]);
+            assert!(parse(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn link_padding_fragments_and_options_are_legal() {
+        let mut padded = hex(GOLDEN);
+        padded.resize(46, 0x55);
+        assert_eq!(parse(&padded).unwrap().payload(&padded).len(), 11);
+        let fragment = parse(&changed(&[(6, 0x20), (3, 28)])).unwrap();
+        assert!(fragment.is_fragment() && fragment.more_fragments);
+        let last = parse(&changed(&[(6, 0x00), (7, 1)])).unwrap();
+        assert!(last.is_fragment() && last.fragment_offset == 1);
+        let options = changed(&[(0, 0x46)]);
+        let packet = parse(&options).unwrap();
+        assert!(packet.has_options());
+        assert_eq!(packet.payload(&options), &options[24..]);
+    }
+
+    #[test]
+    fn a_checksum_over_options_counts_them() {
+        let bytes = changed(&[(0, 0x46)]);
+        assert_eq!(parse(&with(&bytes, &[(23, 0x99)])), Err(Ipv4Error::Checksum));
+    }
+
+    #[test]
+    fn a_payload_beyond_the_largest_packet_is_cut() {
+        let header = Ipv4Repr::own(CLIENT, FRONTEND, 17, u16::MAX).emit();
+        assert_eq!(header[2..4], [0xff, 0xff]);
+    }
+
+    proptest! {
+        #[test]
+        fn parse_after_emit_is_identity(
+            src: u32, dst: u32, protocol: u8, ttl in 1u8.., identification: u16, dont_fragment: bool,
+            payload_len in 0u16..1500, padding in 0usize..40
+        ) {
+            let (src, dst) = (src.into(), dst.into());
+            let repr =
+                Ipv4Repr { src, dst, protocol, ttl, identification, dont_fragment, payload_len };
+            let mut bytes = repr.emit().to_vec();
+            bytes.resize(20 + usize::from(payload_len) + padding, 0);
+            let packet = parse(&bytes).unwrap();
+            prop_assert_eq!(packet.payload_len(), payload_len);
+            let Ipv4Packet { src, dst, protocol, ttl, identification, dont_fragment, .. } = packet;
+            let back = Ipv4Repr { src, dst, protocol, ttl, identification, dont_fragment, payload_len };
+            prop_assert_eq!(back, repr);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, first in 0x40u8..0x50) {
+            if let Ok(packet) = parse(&bytes) {
+                let _ = packet.payload(&bytes[..bytes.len() / 2]);
+            }
+            let _ = parse(&[&[first], &bytes[..]].concat());
+        }
+    }
+}

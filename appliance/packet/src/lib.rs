@@ -30,6 +30,8 @@ pub mod ipv4;
 mod mac;
 pub mod rewrite;
 pub mod tcp;
+#[cfg(test)]
+mod testing;
 pub mod udp;
 
 pub use mac::{MacAddr, ParseMacError};

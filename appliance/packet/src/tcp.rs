@@ -1,6 +1,8 @@
 //! The TCP header (RFC 9293).
 
 mod reset;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::ops::BitOr;

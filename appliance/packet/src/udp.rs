@@ -124,3 +124,104 @@ impl UdpRepr {
         [s0, s1, d0, d1, l0, l1, c0, c1]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::{transport_ipv4, udp_field};
+    use crate::ipv4::protocol;
+    use crate::testing::{CLIENT, FRONTEND, hex, with};
+    use proptest::prelude::*;
+
+    const GOLDEN: &str = "14e90035 000b69bc 616263";
+
+    fn verifies(datagram: &[u8]) -> bool {
+        transport_ipv4(CLIENT, FRONTEND, protocol::UDP, datagram) == 0
+    }
+
+    #[test]
+    fn a_golden_datagram_is_read() {
+        let bytes = hex(GOLDEN);
+        let udp = Udp::parse(&bytes).unwrap();
+        assert_eq!((udp.src_port(), udp.dst_port(), udp.checksum()), (5353, 53, 0x69bc));
+        assert_eq!(udp.payload(), b"abc");
+        assert!(verifies(&bytes));
+    }
+
+    #[test]
+    fn a_golden_header_is_written() {
+        let repr = UdpRepr { sport: 5353, dport: 53, payload_len: 3 };
+        assert_eq!(repr.emit(0x69bc)[..], hex(GOLDEN)[..8]);
+        assert_eq!(UdpRepr { payload_len: u16::MAX, ..repr }.emit(0)[4..6], [0xff, 0xff]);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bytes = hex(GOLDEN);
+        for len in 0..bytes.len() {
+            let error = if len < 8 { UdpError::Truncated } else { UdpError::Length };
+            assert_eq!(Udp::parse(&bytes[..len]).unwrap_err(), error, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn each_wrong_length_is_refused() {
+        for len in [0, 1, 7, 12, 255] {
+            let bytes = with(&hex(GOLDEN), &[(5, len)]);
+            assert_eq!(Udp::parse(&bytes).unwrap_err(), UdpError::Length, "length {len}");
+            assert_eq!(UdpMut::parse(&mut bytes.clone()).unwrap_err(), UdpError::Length);
+        }
+    }
+
+    #[test]
+    fn bytes_beyond_the_udp_length_are_no_payload() {
+        let bytes = with(&hex(GOLDEN), &[(5, 9)]);
+        assert_eq!(Udp::parse(&bytes).unwrap().payload(), b"a");
+    }
+
+    #[test]
+    fn a_datagram_without_checksum_gets_none() {
+        let mut bytes = with(&hex(GOLDEN), &[(6, 0), (7, 0)]);
+        let mut udp = UdpMut::parse(&mut bytes).unwrap();
+        udp.set_src_port(1);
+        udp.set_dst_port(2);
+        assert_eq!(bytes, [0, 1, 0, 2, 0, 11, 0, 0, b'a', b'b', b'c']);
+    }
+
+    #[test]
+    fn a_checksum_that_becomes_zero_is_sent_as_all_ones() {
+        let mut bytes = hex(GOLDEN);
+        let sport = 5353u16 + 0x69bc;
+        UdpMut::parse(&mut bytes).unwrap().set_src_port(sport);
+        assert_eq!(Udp::parse(&bytes).unwrap().checksum(), 0xffff);
+        assert!(verifies(&bytes));
+    }
+
+    proptest! {
+        #[test]
+        fn parse_after_emit_is_identity(sport: u16, dport: u16, check: u16, payload: Vec<u8>) {
+            let payload_len = u16::try_from(payload.len()).unwrap();
+            let header = UdpRepr { sport, dport, payload_len }.emit(check);
+            let bytes = [&header[..], &payload].concat();
+            let udp = Udp::parse(&bytes).unwrap();
+            prop_assert_eq!((udp.src_port(), udp.dst_port(), udp.checksum()), (sport, dport, check));
+            prop_assert_eq!(udp.payload(), &payload[..]);
+        }
+
+        #[test]
+        fn setting_ports_keeps_the_checksum_right(sport: u16, dport: u16, payload: Vec<u8>) {
+            let payload_len = u16::try_from(payload.len()).unwrap();
+            let repr = UdpRepr { sport: 7, dport: 9, payload_len };
+            let mut bytes = [&repr.emit(0)[..], &payload].concat();
+            let check = udp_field(transport_ipv4(CLIENT, FRONTEND, protocol::UDP, &bytes));
+            bytes[6..8].copy_from_slice(&check.to_be_bytes());
+            let mut udp = UdpMut::parse(&mut bytes).unwrap();
+            udp.set_src_port(sport);
+            udp.set_dst_port(dport);
+            prop_assert!(verifies(&bytes));
+            let udp = Udp::parse(&bytes).unwrap();
+            prop_assert_eq!((udp.src_port(), udp.dst_port()), (sport, dport));
+            prop_assert_ne!(udp.checksum(), 0);
+        }
+    }
+}

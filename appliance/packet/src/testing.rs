@@ -1,0 +1,24 @@
+//! Shared by the unit tests.
+
+use core::net::Ipv4Addr;
+
+/// Client and frontend of the golden packets.
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(172, 26, 50, 1);
+pub(crate) const FRONTEND: Ipv4Addr = Ipv4Addr::new(172, 26, 50, 101);
+
+/// Bytes from hexadecimal digits; blanks are for the reader.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> =
+        text.chars().filter_map(|c| c.to_digit(16)).map(|d| u8::try_from(d).unwrap()).collect();
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text:?}");
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// `bytes` with some of them replaced.
+pub(crate) fn with(bytes: &[u8], changes: &[(usize, u8)]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (at, value) in changes {
+        bytes[*at] = *value;
+    }
+    bytes
+}
