@@ -1,0 +1,177 @@
+//! `spillwayd` in the lab's box, and `spillway` to ask it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use spillway_admin::{BackendState, ConntrackRow, DropReport, DropRow, HealthRow, PacketTotals};
+use spillway_admin::{PortRow, ServiceRow, Status};
+
+use crate::error::{LabError, Result};
+use crate::lab::Lab;
+use crate::lab::topology::NodeId;
+use crate::process::{Process, output, until};
+use crate::programs;
+
+/// The daemon writes this when it forwards.
+const READY: &str = "ready";
+/// EAL, ports and the first health checks.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// From SIGTERM to the end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running daemon. Dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+    socket: PathBuf,
+}
+
+/// The command that runs the daemon in the lab's box with a configuration that was not written for
+/// this lab: what differs per lab is overridden.
+pub fn command(lab: &Lab, config: &Path) -> Result<Command> {
+    let mut command = lab.middle().command(programs::path(programs::SPILLWAYD)?);
+    command.arg("run").arg("--config").arg(config);
+    for setting in overrides(lab) {
+        command.arg("--set").arg(setting);
+    }
+    Ok(command)
+}
+
+/// What differs per lab, as `key=value`.
+pub fn overrides(lab: &Lab) -> Vec<String> {
+    let mut settings = vec![
+        format!("name=sw-{}", lab.id()),
+        format!("port.front.interface={}", lab.front_interface()),
+        format!("admin_socket={}", socket(lab).display()),
+        format!("state_dir={}", lab.dir().join("state").display()),
+    ];
+    if lab.back_interface() != lab.front_interface() {
+        settings.push(format!("port.back.interface={}", lab.back_interface()));
+    }
+    settings
+}
+
+/// The admin socket of a lab's daemon.
+pub fn socket(lab: &Lab) -> PathBuf {
+    lab.dir().join("admin.sock")
+}
+
+impl Daemon {
+    /// Starts it with [`command`] and waits until it forwards.
+    pub fn start(lab: &Lab, config: &Path) -> Result<Self> {
+        let process = Process::spawn("spillwayd", lab.dir(), &mut command(lab, config)?)?;
+        let mut daemon = Self { process, socket: socket(lab) };
+        daemon.process.wait_for_log(READY, READY_TIMEOUT)?;
+        Ok(daemon)
+    }
+
+    /// The process: its id, its log, signals.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Stops it in good order.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.process.terminate()?;
+        self.process.wait(STOP_TIMEOUT)
+    }
+
+    /// What `spillway WORDS` prints.
+    pub fn ask(&self, words: &str) -> Result<String> {
+        let mut command = Command::new(programs::path(programs::SPILLWAY)?);
+        command.arg("--socket").arg(&self.socket).args(words.split_whitespace());
+        output(&mut command)
+    }
+
+    /// `spillway service list`.
+    pub fn services(&self) -> Result<Vec<ServiceRow>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            services: Vec<ServiceRow>,
+        }
+        self.ask_json::<Answer>("service list").map(|answer| answer.services)
+    }
+
+    /// `spillway conntrack list` with conditions.
+    pub fn conntrack(&self, conditions: &str) -> Result<Vec<ConntrackRow>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            conntrack: Vec<ConntrackRow>,
+        }
+        let words = format!("conntrack list {conditions}");
+        self.ask_json::<Answer>(&words).map(|answer| answer.conntrack)
+    }
+
+    /// `spillway health list`.
+    pub fn health(&self) -> Result<Vec<HealthRow>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            health: Vec<HealthRow>,
+        }
+        self.ask_json::<Answer>("health list").map(|answer| answer.health)
+    }
+
+    /// `spillway port list`.
+    pub fn ports(&self) -> Result<Vec<PortRow>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            ports: Vec<PortRow>,
+        }
+        self.ask_json::<Answer>("port list").map(|answer| answer.ports)
+    }
+
+    /// `spillway status`.
+    pub fn status(&self) -> Result<Status> {
+        #[derive(Deserialize)]
+        struct Answer {
+            status: Status,
+        }
+        self.ask_json::<Answer>("status").map(|answer| answer.status)
+    }
+
+    /// `spillway drops`.
+    pub fn drops(&self) -> Result<DropReport> {
+        #[derive(Deserialize)]
+        struct Answer {
+            balance: PacketTotals,
+            drops: Vec<DropRow>,
+        }
+        let answer = self.ask_json::<Answer>("drops")?;
+        Ok(DropReport { balance: answer.balance, drops: answer.drops })
+    }
+
+    /// Packets dropped for a reason.
+    pub fn dropped(&self, reason: &str) -> Result<u64> {
+        let report = self.drops()?;
+        let row = report.drops.iter().find(|row| row.reason == reason);
+        row.map(|row| row.count)
+            .ok_or_else(|| LabError::Expectation(format!("no DropReason is called {reason}")))
+    }
+
+    /// Waits until every frontend shows a node in a state.
+    pub fn wait_for_state(
+        &mut self,
+        node: NodeId,
+        state: BackendState,
+        after: Duration,
+    ) -> Result<()> {
+        let what = format!("{} being {state}", node.name());
+        let address = std::net::IpAddr::V4(node.address());
+        until(&what, after, || {
+            self.process.ensure_running()?;
+            let services = self.services()?;
+            let mut backends = services.iter().flat_map(|service| &service.backends);
+            let mut seen = backends.by_ref().filter(|row| row.address.ip() == address).peekable();
+            let there = seen.peek().is_some() && seen.all(|row| row.state == state);
+            Ok(there.then_some(()))
+        })
+    }
+
+    fn ask_json<T: DeserializeOwned>(&self, words: &str) -> Result<T> {
+        let answer = self.ask(&format!("-o json {words}"))?;
+        serde_json::from_str(&answer).map_err(LabError::json(format!("spillway {words}")))
+    }
+}

@@ -1,0 +1,181 @@
+//! `sw-lab-tool`: the servers and clients of the lab, each a subcommand.
+//!
+//! Servers print one line when they listen. Clients print one JSON report (`spillway_tests::report`).
+//! One thread, a task per connection: cheap enough for ten thousand on a small machine.
+
+mod echo;
+mod hold;
+mod http;
+mod load;
+mod refused;
+mod request;
+mod serve;
+mod steps;
+mod udp;
+mod witness;
+
+use std::io::{self, Write};
+use std::net::SocketAddrV4;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use spillway_tests::pattern;
+
+#[derive(Debug, Parser)]
+#[command(name = "sw-lab-tool", about = "Servers and clients of the Spillway lab")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// HTTP server that says who it is and whom it saw, and UDP echo.
+    Serve {
+        /// What the server calls itself.
+        #[arg(long)]
+        name: String,
+        /// TCP port for HTTP.
+        #[arg(long)]
+        http: u16,
+        /// UDP port for echo.
+        #[arg(long)]
+        udp: Option<u16>,
+    },
+    /// The bytes that `/big?bytes=N` answers, on stdout.
+    Big {
+        #[arg(long)]
+        bytes: u64,
+    },
+    /// A client that ends with a JSON report.
+    #[command(subcommand)]
+    Client(Client),
+}
+
+#[derive(Debug, Subcommand)]
+enum Client {
+    /// Sends requests, each on a connection of its own.
+    Http {
+        #[arg(long)]
+        to: SocketAddrV4,
+        #[arg(long)]
+        requests: u32,
+        /// Requests under way at the same time.
+        #[arg(long, default_value_t = 1)]
+        parallel: u32,
+    },
+    /// Sends requests without end until stdin closes.
+    Load {
+        #[arg(long)]
+        to: SocketAddrV4,
+        #[arg(long, default_value_t = 4)]
+        parallel: u32,
+    },
+    /// Opens connections and keeps them: one request each at once, and one more when a line comes on
+    /// stdin. Prints a report after each round.
+    Hold {
+        #[arg(long)]
+        to: SocketAddrV4,
+        #[arg(long)]
+        connections: u32,
+    },
+    /// Long-lived connections that check every byte, until stdin closes.
+    Witness {
+        #[arg(long)]
+        to: SocketAddrV4,
+        #[arg(long)]
+        connections: u32,
+        /// Pause between two records of a connection.
+        #[arg(long, default_value_t = 20)]
+        interval_ms: u64,
+    },
+    /// Many sockets, each of which must get its own datagrams back.
+    Udp {
+        #[arg(long)]
+        to: SocketAddrV4,
+        #[arg(long)]
+        sockets: u32,
+        /// Datagrams per socket, one after the other.
+        #[arg(long, default_value_t = 1)]
+        datagrams: u32,
+    },
+    /// One attempt to reach what should refuse.
+    Refused {
+        #[arg(long)]
+        to: SocketAddrV4,
+        #[arg(long)]
+        protocol: Protocol,
+        #[arg(long, default_value_t = 2000)]
+        timeout_ms: u64,
+    },
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum Protocol {
+    Tcp,
+    Udp,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.and_then(|runtime| runtime.block_on(dispatch(arguments.command)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sw-lab-tool: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> io::Result<()> {
+    match command {
+        Command::Serve { name, http, udp } => serve::run(name, http, udp).await,
+        Command::Big { bytes } => big(bytes),
+        Command::Client(client) => run_client(client).await,
+    }
+}
+
+async fn run_client(client: Client) -> io::Result<()> {
+    match client {
+        Client::Http { to, requests, parallel } => {
+            print_report(&load::fixed(to, requests, parallel).await)
+        }
+        Client::Load { to, parallel } => print_report(&load::endless(to, parallel).await),
+        Client::Hold { to, connections } => hold::run(to, connections).await,
+        Client::Witness { to, connections, interval_ms } => {
+            let interval = Duration::from_millis(interval_ms);
+            print_report(&witness::run(to, connections, interval).await)
+        }
+        Client::Udp { to, sockets, datagrams } => {
+            print_report(&udp::run(to, sockets, datagrams).await?)
+        }
+        Client::Refused { to, protocol, timeout_ms } => {
+            let timeout = Duration::from_millis(timeout_ms);
+            print_report(&refused::attempt(to, protocol, timeout).await)
+        }
+    }
+}
+
+fn print_report<T: serde::Serialize>(report: &T) -> io::Result<()> {
+    let mut line = serde_json::to_string(report).map_err(io::Error::other)?;
+    line.push('\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(line.as_bytes())?;
+    stdout.flush()
+}
+
+fn big(bytes: u64) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let mut buffer = vec![0; http::CHUNK];
+    let mut offset = 0;
+    while offset < bytes {
+        pattern::fill(offset, &mut buffer);
+        let piece = http::piece(&buffer, bytes - offset);
+        stdout.write_all(piece)?;
+        offset = offset.saturating_add(piece.len() as u64);
+    }
+    stdout.flush()
+}
