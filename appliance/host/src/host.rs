@@ -1,0 +1,421 @@
+//! The host stack as a whole: frames in, time in, frames out.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use spillway_control::health::{self, Engine, ProbeError, ProbeRequest, Target, Transition};
+use spillway_lb::ids::PortId;
+use spillway_lb::model::Network;
+use spillway_lb::route::Routes;
+use spillway_lb::verdict::Egress;
+use spillway_packet::MacAddr;
+use spillway_packet::arp::{self, Arp, ArpOp};
+use spillway_packet::ethernet::{self, ethertype};
+use spillway_packet::flow::{self, Kind};
+
+use crate::Moment;
+use crate::arp::{Owned, asking_address, is_on_link};
+use crate::neighbors::Neighbors;
+use crate::probe::{Outcome, Packet, ProbeCounters, Prober};
+use crate::table::{Action, NeighborCounters, NeighborRow, NeighborState, NeighborTable, Sent};
+
+/// Frames that wait for the next [`Host::poll`]; more are dropped and counted.
+pub const OUTBOX_MAX: usize = 4096;
+
+/// The world outside: one whole frame to be sent.
+pub trait Transmit {
+    /// False when the port could not take it; it is lost then, and counted.
+    fn transmit(&mut self, port: PortId, frame: &[u8]) -> bool;
+}
+
+/// What a host stack is made of.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    pub network: Network,
+    /// Of each port, in the network's order.
+    pub port_macs: Vec<MacAddr>,
+    /// Not to be guessed from outside: sequence numbers and hashing are drawn from it.
+    pub seed: u64,
+}
+
+/// Why a host stack cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    #[error("{macs} MAC addresses for {ports} ports")]
+    PortMacs { macs: usize, ports: usize },
+    #[error("port {port}: {mac} is not the address of a station")]
+    NotStation { port: String, mac: MacAddr },
+}
+
+/// Counted since the start.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostCounters {
+    /// Frames that workers passed as Local.
+    pub received: u64,
+    /// Of these, such as had no meaning here.
+    pub ignored: u64,
+    /// Frames handed to the ports.
+    pub transmitted: u64,
+    /// Frames that the ports refused, or that found the outbox full.
+    pub transmit_failed: u64,
+    /// ARP questions that were answered.
+    pub arp_answered: u64,
+    pub announced: u64,
+    /// ARP messages in which somebody else claimed an address of ours.
+    pub conflicts: u64,
+    pub neighbors: NeighborCounters,
+    pub probes: ProbeCounters,
+    /// Checks that were never reported; not 0 means a mistake in here.
+    pub probes_lost: u64,
+}
+
+/// The host stack.
+#[derive(Debug)]
+pub struct Host {
+    network: Network,
+    port_macs: Vec<MacAddr>,
+    routes: Routes,
+    neighbors: Arc<Neighbors>,
+    table: NeighborTable,
+    owned: Owned,
+    engine: Engine,
+    prober: Prober,
+    transitions: Vec<Transition>,
+    outbox: Vec<(PortId, Box<[u8]>)>,
+    counters: HostCounters,
+}
+
+impl Host {
+    /// A host stack that owns the addresses of its ports and the SNAT addresses, and asks for its
+    /// gateways at the first poll.
+    ///
+    /// # Errors
+    /// `port_macs` does not fit the ports.
+    pub fn new(now: Moment, settings: HostSettings) -> Result<Self, HostError> {
+        let HostSettings { network, port_macs, seed } = settings;
+        if port_macs.len() != network.ports.len() {
+            let (macs, ports) = (port_macs.len(), network.ports.len());
+            return Err(HostError::PortMacs { macs, ports });
+        }
+        for (port, mac) in network.ports.iter().zip(&port_macs) {
+            if !mac.is_station() {
+                return Err(HostError::NotStation { port: port.name.clone(), mac: *mac });
+            }
+        }
+        let (neighbors, writer) = Neighbors::new(seed);
+        let mut table = NeighborTable::new(writer);
+        for (port, settings) in (0..).map(PortId::new).zip(&network.ports) {
+            for pinned in &settings.neighbors {
+                table.pin(port, pinned.address, MacAddr(pinned.mac));
+            }
+        }
+        // A check that closes holds its port a little longer than it is out.
+        let in_flight_max = (network.probe_ports.len() / 2).min(health::IN_FLIGHT_MAX);
+        let mut host = Self {
+            routes: Routes::new(&network),
+            neighbors,
+            table,
+            owned: Owned::default(),
+            engine: Engine::new(seed).with_in_flight_max(in_flight_max),
+            prober: Prober::new(network.probe_ports.clone(), seed.rotate_left(32)),
+            transitions: Vec::new(),
+            outbox: Vec::new(),
+            counters: HostCounters::default(),
+            network,
+            port_macs,
+        };
+        host.set_owned(now, []);
+        host.set_backends(now, []);
+        Ok(host)
+    }
+
+    /// The table that the workers read.
+    pub fn neighbors(&self) -> Arc<Neighbors> {
+        Arc::clone(&self.neighbors)
+    }
+
+    /// Makes `targets` the ones that are checked; see [`health::targets`].
+    pub fn set_targets(&mut self, now: Moment, targets: &[Target]) {
+        self.engine.replace(now, targets);
+    }
+
+    /// Makes `frontends` the addresses that are answered for, beside those of the ports and SNAT.
+    pub fn set_owned(&mut self, now: Moment, frontends: impl IntoIterator<Item = Ipv4Addr>) {
+        let own = self.network.ports.iter().flat_map(|port| &port.addresses);
+        let own = own.map(ipnet::Ipv4Net::addr);
+        let snat = self.network.snat.iter().map(|range| range.address);
+        let all: Vec<Ipv4Addr> = own.chain(snat).chain(frontends).collect();
+        self.owned.replace(now, &self.network, all);
+    }
+
+    /// Makes the next hops of these backends neighbours that are kept for ever, as gateways are.
+    pub fn set_backends(&mut self, now: Moment, backends: impl IntoIterator<Item = Ipv4Addr>) {
+        let ports = (0..).map(PortId::new).zip(&self.network.ports);
+        let mut kept: BTreeSet<(PortId, Ipv4Addr)> =
+            ports.filter_map(|(port, settings)| Some((port, settings.gateway?))).collect();
+        for backend in backends {
+            if let Some(Egress { port, next_hop }) = self.routes.to(backend)
+                && !self.owned.is_owned(next_hop)
+            {
+                kept.insert((port, next_hop));
+            }
+        }
+        self.table.keep(now, &kept);
+    }
+
+    /// Takes in a frame that a worker passed as Local: ARP, or an answer to a health check.
+    pub fn receive(&mut self, now: Moment, port: PortId, frame: &[u8]) {
+        self.counters.received += 1;
+        let parsed = flow::parse(frame);
+        let l3 = frame.get(usize::from(parsed.l3)..).unwrap_or_default();
+        let taken = match parsed.kind {
+            Kind::Arp => arp::parse(l3).is_ok_and(|arp| self.receive_arp(now, port, &arp)),
+            Kind::Tcp(tcp) => {
+                let from = SocketAddrV4::new(tcp.src, tcp.sport);
+                let to = SocketAddrV4::new(tcp.dst, tcp.dport);
+                self.prober.receive(now, from, to, l3)
+            }
+            Kind::Udp(_)
+            | Kind::IcmpEchoRequest(_)
+            | Kind::IcmpEchoReply(_)
+            | Kind::IcmpOther(_)
+            | Kind::OtherTransport(_)
+            | Kind::Fragment(_)
+            | Kind::Options(_)
+            | Kind::NotIp(_)
+            | Kind::Malformed(_) => false,
+        };
+        self.counters.ignored += u64::from(!taken);
+    }
+
+    /// Sends a frame whose next hop a worker did not know, now or when it has answered. The frame
+    /// is whole; only its two MAC addresses are still to be written.
+    pub fn resolve_and_send(
+        &mut self,
+        now: Moment,
+        port: PortId,
+        next_hop: Ipv4Addr,
+        frame: &[u8],
+    ) -> Sent {
+        let sent = self.table.send(now, port, next_hop, frame.into());
+        self.carry_out();
+        sent
+    }
+
+    /// Does everything that is due, and sends. Answers when to be called again, at the latest.
+    pub fn poll(&mut self, now: Moment, outside: &mut impl Transmit) -> Option<Moment> {
+        let requests: Vec<ProbeRequest> = self.engine.due(now).collect();
+        for request in requests {
+            self.start(now, request);
+        }
+        self.prober.poll(now);
+        self.table.poll(now);
+        self.settle(now);
+        for (port, address) in self.owned.poll(now) {
+            self.announce(port, address);
+        }
+        self.carry_out();
+        for (port, frame) in std::mem::take(&mut self.outbox) {
+            if outside.transmit(port, &frame) {
+                self.counters.transmitted += 1;
+            } else {
+                self.counters.transmit_failed += 1;
+            }
+        }
+        let dues = [
+            self.engine.next_due(),
+            self.prober.next_due(now),
+            self.table.next_due(),
+            self.owned.next_due(),
+        ];
+        dues.into_iter().flatten().min()
+    }
+
+    /// Takes the health transitions since the last call.
+    pub fn transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// The health engine, to look at.
+    pub const fn health(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// For `spillway health list`.
+    pub fn health_rows(&self) -> Vec<health::Row> {
+        self.engine.rows()
+    }
+
+    /// For `spillway neighbor list`.
+    pub fn neighbor_rows(&self) -> Vec<NeighborRow> {
+        self.table.rows()
+    }
+
+    pub const fn counters(&self) -> HostCounters {
+        HostCounters {
+            neighbors: self.table.counters(),
+            probes: self.prober.counters(),
+            probes_lost: self.engine.lost(),
+            ..self.counters
+        }
+    }
+
+    fn receive_arp(&mut self, now: Moment, port: PortId, arp: &Arp) -> bool {
+        let Some(&own_mac) = self.port_macs.get(port.index()) else { return false };
+        // Our own words, come back by a loop or a mirror port.
+        if self.port_macs.contains(&arp.sender_mac) {
+            return false;
+        }
+        if self.owned.is_owned_on(port, arp.sender_ip) {
+            self.counters.conflicts += 1;
+            if self.owned.defend(now, arp.sender_ip) {
+                self.announce(port, arp.sender_ip);
+            }
+            return true;
+        }
+        let on_link = is_on_link(&self.network, port, arp.sender_ip);
+        match arp.op {
+            ArpOp::Reply if arp.target_mac == own_mac => {
+                self.table.answered(now, port, arp.sender_ip, arp.sender_mac);
+            }
+            ArpOp::Reply => self.table.claimed(now, port, arp.sender_ip, arp.sender_mac),
+            ArpOp::Request => {
+                self.table.claimed(now, port, arp.sender_ip, arp.sender_mac);
+                if self.owned.is_owned_on(port, arp.target_ip) {
+                    self.counters.arp_answered += 1;
+                    self.emit_arp(port, &arp.answer(own_mac), arp.sender_mac);
+                    // It is about to talk to us, so that we shall talk to it: ask, do not believe.
+                    if on_link {
+                        self.table.want(now, port, arp.sender_ip);
+                    }
+                }
+            }
+        }
+        self.carry_out();
+        true
+    }
+
+    fn start(&mut self, now: Moment, request: ProbeRequest) {
+        let destination = *request.address.ip();
+        let way = self
+            .routes
+            .to(destination)
+            .and_then(|egress| Some((egress, probe_source(&self.network, egress)?)));
+        let Some((egress, source)) = way else {
+            self.report(now, request.id, Err(ProbeError::NoRoute));
+            return;
+        };
+        self.prober.start(now, request, source, egress);
+    }
+
+    /// Moves packets from the checks to the neighbours and results to the engine, until all is
+    /// quiet: a packet that cannot go ends its check.
+    fn settle(&mut self, now: Moment) {
+        for Packet { id, egress, l3 } in self.prober.packets() {
+            let Egress { port, next_hop } = egress;
+            let Some(frame) = self.frame(port, &l3) else { continue };
+            let sent = self.table.send(now, port, next_hop, frame);
+            let failed = self.table.state(port, next_hop) == Some(NeighborState::Failed);
+            if sent == Sent::Dropped && failed {
+                self.prober.fail(id, ProbeError::Unreachable);
+            }
+        }
+        for outcome in self.prober.outcomes() {
+            let Outcome { id, egress, answer, connected } = outcome;
+            match answer {
+                None => self.engine.abandon(id, now),
+                // Its SYN never left: not the backend's silence, but its absence.
+                Some(Err(ProbeError::Timeout)) if !connected && !self.is_known(egress) => {
+                    self.report(now, id, Err(ProbeError::Unreachable));
+                }
+                Some(answer) => self.report(now, id, answer),
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        now: Moment,
+        id: health::ProbeId,
+        answer: Result<std::time::Duration, ProbeError>,
+    ) {
+        self.transitions.extend(self.engine.report(id, now, answer));
+    }
+
+    fn is_known(&self, egress: Egress) -> bool {
+        match self.table.state(egress.port, egress.next_hop) {
+            Some(NeighborState::Reachable | NeighborState::Stale | NeighborState::Static) => true,
+            Some(NeighborState::Incomplete | NeighborState::Failed) | None => false,
+        }
+    }
+
+    /// Questions become ARP frames, and frames get their MACs.
+    fn carry_out(&mut self) {
+        for action in self.table.actions() {
+            match action {
+                Action::Ask { port, address, to } => self.ask(port, address, to),
+                Action::Send { port, mac, mut frame } => {
+                    let Some(own) = self.port_macs.get(port.index()) else { continue };
+                    if ethernet::set_addresses(&mut frame, mac, *own) {
+                        self.push(port, frame);
+                    }
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, port: PortId, address: Ipv4Addr, to: Option<MacAddr>) {
+        let Some(&mac) = self.port_macs.get(port.index()) else { return };
+        let from = asking_address(&self.network, port, address);
+        let question = Arp::request(mac, from, address);
+        self.emit_arp(port, &question, to.unwrap_or(MacAddr::BROADCAST));
+    }
+
+    /// RFC 5227, 3: a request for our own address, from it.
+    fn announce(&mut self, port: PortId, address: Ipv4Addr) {
+        let Some(&mac) = self.port_macs.get(port.index()) else { return };
+        self.counters.announced += 1;
+        self.emit_arp(port, &Arp::request(mac, address, address), MacAddr::BROADCAST);
+    }
+
+    fn emit_arp(&mut self, port: PortId, arp: &Arp, to: MacAddr) {
+        let mut frame = [0; arp::FRAME_LEN_MAX];
+        let len = arp.emit(&mut frame, to, self.vlan(port));
+        if let Some(frame) = len.and_then(|len| frame.get(..len)) {
+            self.push(port, frame.into());
+        }
+    }
+
+    /// An IPv4 packet with a link header whose MACs are still to be written.
+    fn frame(&self, port: PortId, l3: &[u8]) -> Option<Box<[u8]>> {
+        let mac = *self.port_macs.get(port.index())?;
+        let vlan = self.vlan(port);
+        let mut frame = vec![0; ethernet::header_len(vlan)];
+        ethernet::emit(&mut frame, MacAddr::ZERO, mac, vlan, ethertype::IPV4);
+        frame.extend_from_slice(l3);
+        Some(frame.into_boxed_slice())
+    }
+
+    fn vlan(&self, port: PortId) -> Option<u16> {
+        self.network.ports.get(port.index()).and_then(|port| port.vlan)
+    }
+
+    fn push(&mut self, port: PortId, frame: Box<[u8]>) {
+        if self.outbox.len() < OUTBOX_MAX {
+            self.outbox.push((port, frame));
+        } else {
+            self.counters.transmit_failed += 1;
+        }
+    }
+}
+
+/// The SNAT address that checks leave from: one of the egress's link, or the first.
+fn probe_source(network: &Network, egress: Egress) -> Option<Ipv4Addr> {
+    let mut addresses = network.snat.iter().map(|range| range.address);
+    let on_link = addresses.clone().find(|it| is_on_link(network, egress.port, *it));
+    on_link.or_else(|| addresses.next())
+}
+
+#[cfg(test)]
+mod tests;
