@@ -178,6 +178,11 @@ fn take_next(slots: &mut [u16], turn: &mut Turn, size: u32) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts are small"
+)]
 mod tests {
     use super::*;
     use proptest::collection::vec;
@@ -214,7 +219,7 @@ mod tests {
     #[test]
     fn all_sizes_are_prime_and_grow() {
         for size in SIZES {
-            assert!((2..size).take_while(|d| d * d <= size || *d < 256).all(|d| size % d != 0));
+            assert!((2..256).filter(|d| *d < size).all(|d| size % d != 0), "{size}");
         }
         assert!(SIZES.is_sorted());
     }
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn removing_one_backend_moves_few_slots_of_the_others() {
-        for (count, bound) in [(3, 0.06), (10, 0.04), (100, 0.02), (327, 0.02)] {
+        for (count, bound) in [(3, 0.04), (10, 0.03), (100, 0.015), (327, 0.015)] {
             let before = Table::build(&equal(count), SEED);
             let mut worst: f64 = 0.0;
             for gone in (0..count).step_by(count as usize / 3) {
@@ -268,7 +273,6 @@ mod tests {
                 );
                 worst = worst.max(needless_moves(&before, &after, gone as u16));
             }
-            eprintln!("{count} backends, worst {worst}");
             assert!(worst <= bound, "{count} backends: {worst} of the slots moved needlessly");
         }
     }
@@ -282,16 +286,18 @@ mod tests {
 
     #[test]
     fn the_table_of_three_backends_is_the_same_in_every_release() {
+        // Filled and hashed apart from this code, by the paper's listing.
         let table = Table::build(&equal(3), SEED);
         let mut hasher = SipHasher24::new();
         table.slots().iter().for_each(|slot| hasher.write(&slot.to_le_bytes()));
-        assert_eq!((table.slots().len(), hasher.finish()), (509, 0));
+        assert_eq!((table.slots().len(), hasher.finish()), (509, 2_029_702_698_431_318_502));
     }
 
     #[test]
     fn identity_is_the_same_in_every_release_and_tells_its_parts_apart() {
         let v4 = IpAddr::from([10, 0, 1, 72]);
-        assert_eq!(identity(v4, 80), 0);
+        // Computed apart from this code, by the definition of SipHash-2-4.
+        assert_eq!(identity(v4, 80), 16_153_096_038_726_136_949);
         assert_ne!(identity(v4, 80), identity(v4, 81));
         assert_ne!(identity(v4, 80), identity(IpAddr::from([10, 0, 1, 73]), 80));
     }

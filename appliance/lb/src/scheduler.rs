@@ -158,8 +158,9 @@ impl Selector {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "counts are small")]
 mod tests {
-    use super::*;
+    use super::{Rng, *};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
