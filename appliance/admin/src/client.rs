@@ -170,3 +170,143 @@ fn io_error(error: io::Error) -> ClientError {
         ClientError::Io(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorCode, SnatRow, encode_error, encode_header, encode_list, encode_row};
+
+    /// A peer that reads what it gets and answers with what it was given.
+    struct Peer {
+        heard: Vec<u8>,
+        answer: io::Cursor<Vec<u8>>,
+        /// What a read meets after the answer; `None`: the end.
+        then: Option<io::ErrorKind>,
+        /// What a write meets; `None`: success.
+        deaf: Option<io::ErrorKind>,
+    }
+
+    impl Peer {
+        fn answering(answer: impl Into<Vec<u8>>) -> Self {
+            let answer = io::Cursor::new(answer.into());
+            Self { heard: Vec::new(), answer, then: None, deaf: None }
+        }
+    }
+
+    impl Read for Peer {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match (self.answer.read(buffer)?, self.then) {
+                (0, Some(kind)) => Err(kind.into()),
+                (length, _) => Ok(length),
+            }
+        }
+    }
+
+    impl Write for Peer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.deaf {
+                Some(kind) => Err(kind.into()),
+                None => self.heard.write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn row() -> SnatRow {
+        SnatRow {
+            address: "10.0.1.1".parse().unwrap(),
+            ports: crate::PortRange { first: 31210, last: 31210 },
+            backend: None,
+            protocol: None,
+            in_use: 0,
+            capacity: 1,
+        }
+    }
+
+    fn start(peer: Peer) -> Result<Rows<SnatRow, Peer>, ClientError> {
+        Rows::start(peer, &Request::SnatList)
+    }
+
+    #[test]
+    fn rows_come_one_by_one_and_end_with_the_trailer() {
+        let mut rows = start(Peer::answering(encode_list(&[row(), row()]))).unwrap();
+        assert_eq!(rows.input.get_ref().heard, b"{\"request\":\"snat_list\",\"version\":1}\n");
+        assert_eq!(rows.next().unwrap().unwrap(), row());
+        assert_eq!(rows.trailer(), None);
+        assert_eq!(rows.next().unwrap().unwrap(), row());
+        assert!(rows.next().is_none());
+        assert_eq!(rows.trailer(), Some(Trailer { count: 2, truncated: false }));
+        assert!(rows.next().is_none());
+    }
+
+    #[test]
+    fn an_answer_that_stops_is_an_error_once_and_then_over() {
+        let cut = encode_header(Kind::Snat) + &encode_row(&row());
+        let mut rows = start(Peer::answering(cut)).unwrap();
+        assert!(rows.next().unwrap().is_ok());
+        assert!(matches!(rows.next(), Some(Err(ClientError::CutOff))));
+        assert!(rows.next().is_none());
+        assert_eq!(rows.trailer(), None);
+    }
+
+    #[test]
+    fn silence_is_told_apart_from_a_closed_connection() {
+        let silent = Peer { then: Some(io::ErrorKind::WouldBlock), ..Peer::answering("") };
+        assert!(matches!(start(silent), Err(ClientError::Silent)));
+        let reset = Peer { then: Some(io::ErrorKind::ConnectionReset), ..Peer::answering("") };
+        assert!(matches!(start(reset), Err(ClientError::CutOff)));
+        let other = Peer { then: Some(io::ErrorKind::OutOfMemory), ..Peer::answering("") };
+        assert!(matches!(start(other), Err(ClientError::Io(_))));
+    }
+
+    #[test]
+    fn a_daemon_that_refuses_without_reading_is_still_heard() {
+        let busy = Failure { code: ErrorCode::Busy, message: "too many clients".to_owned() };
+        let mut peer = Peer::answering(encode_error(&busy));
+        peer.deaf = Some(io::ErrorKind::BrokenPipe);
+        assert!(matches!(start(peer), Err(ClientError::Refused(failure)) if failure == busy));
+        let mut mute = Peer::answering("");
+        mute.deaf = Some(io::ErrorKind::BrokenPipe);
+        assert!(matches!(start(mute), Err(ClientError::CutOff)));
+    }
+
+    #[test]
+    fn an_endless_line_is_given_up_at_the_limit() {
+        struct Endless;
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(b' ');
+                Ok(buffer.len())
+            }
+        }
+        impl Write for Endless {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let result = Rows::<SnatRow, _>::start(Endless, &Request::SnatList);
+        let error = result.err().unwrap().to_string();
+        assert!(error.contains("a line is longer than 16777216 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_is_not_text_is_nonsense() {
+        let error = start(Peer::answering(b"\xff\xfe\n".to_vec())).err().unwrap();
+        assert!(matches!(&error, ClientError::Nonsense(why) if why == "a line is not UTF-8"));
+    }
+
+    #[test]
+    fn rows_of_another_kind_than_asked_for_are_refused() {
+        let rows = Rows::<SnatRow, _>::start(
+            Peer::answering(encode_header(Kind::Ports)),
+            &Request::PortList,
+        );
+        assert!(matches!(rows, Err(ClientError::Nonsense(_))));
+    }
+}

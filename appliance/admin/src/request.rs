@@ -156,6 +156,10 @@ pub fn decode_request(line: &str) -> Result<Request, ProtocolError> {
     if let Request::ConntrackList(filter) = &mut request
         && let Some(value) = fields.remove("filter")
     {
+        // Serde would also read a list, field by field in the order of their declaration.
+        if !value.is_object() {
+            return Err(ProtocolError::BadFilter("`filter` must be an object".to_owned()));
+        }
         *filter = serde_json::from_value(value)
             .map_err(|error| ProtocolError::BadFilter(error.to_string()))?;
     }
@@ -180,4 +184,141 @@ pub fn encode_request(request: &Request) -> String {
         fields.insert("filter".to_owned(), value);
     }
     format!("{}\n", Value::Object(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<Request> {
+        let filter = ConntrackFilter {
+            client: Some("192.0.2.1".parse().unwrap()),
+            frontend: Some("192.0.2.10:80".parse().unwrap()),
+            backend: Some("10.0.1.72:80".parse().unwrap()),
+            snat: Some("[2001:db8::1]:31210".parse().unwrap()),
+            protocol: Some(Protocol::Tcp),
+            state: Some(FlowState::FinClient),
+            limit: Some(u64::MAX),
+        };
+        vec![
+            Request::Status,
+            Request::ServiceList,
+            Request::BackendList,
+            Request::ConntrackList(ConntrackFilter::default()),
+            Request::ConntrackList(filter),
+            Request::SnatList,
+            Request::NeighborList,
+            Request::HealthList,
+            Request::PortList,
+            Request::Drops,
+        ]
+    }
+
+    #[test]
+    fn every_request_reads_back_as_it_was_written() {
+        for request in requests() {
+            let line = encode_request(&request);
+            assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
+            assert!(line.len() < REQUEST_BYTES_MAX);
+            assert_eq!(decode_request(&line), Ok(request));
+        }
+    }
+
+    #[test]
+    fn the_version_is_judged_before_the_rest() {
+        let newer = r#"{"version":2,"request":"explain","flow":[1]}"#;
+        assert_eq!(decode_request(newer), Err(ProtocolError::UnsupportedVersion { asked: 2 }));
+        let unknown = r#"{"version":1,"request":"explain","flow":[1]}"#;
+        assert_eq!(decode_request(unknown), Err(ProtocolError::UnknownRequest("explain".into())));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_its_code() {
+        for (line, code) in [
+            ("", ErrorCode::Malformed),
+            ("status", ErrorCode::Malformed),
+            ("[]", ErrorCode::Malformed),
+            ("{}", ErrorCode::Malformed),
+            (r#"{"version":1}"#, ErrorCode::Malformed),
+            (r#"{"version":"1","request":"status"}"#, ErrorCode::Malformed),
+            (r#"{"version":-1,"request":"status"}"#, ErrorCode::Malformed),
+            (r#"{"version":1,"request":7}"#, ErrorCode::Malformed),
+            (r#"{"version":1,"request":"status"} {}"#, ErrorCode::Malformed),
+            (r#"{"version":1,"request":"status","filter":{}}"#, ErrorCode::Malformed),
+            (r#"{"version":1,"request":"conntrack_list","limit":1}"#, ErrorCode::Malformed),
+            (r#"{"version":0,"request":"status"}"#, ErrorCode::UnsupportedVersion),
+            (r#"{"version":1,"request":"Status"}"#, ErrorCode::UnknownRequest),
+            (r#"{"version":1,"request":"conntrack_list","filter":[]}"#, ErrorCode::BadFilter),
+            (
+                r#"{"version":1,"request":"conntrack_list","filter":{"cleint":"192.0.2.1"}}"#,
+                ErrorCode::BadFilter,
+            ),
+            (
+                r#"{"version":1,"request":"conntrack_list","filter":{"client":"192.0.2"}}"#,
+                ErrorCode::BadFilter,
+            ),
+            (
+                r#"{"version":1,"request":"conntrack_list","filter":{"limit":-1}}"#,
+                ErrorCode::BadFilter,
+            ),
+        ] {
+            let error = decode_request(line).unwrap_err();
+            assert_eq!(error.code(), code, "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_line_beyond_the_limit_is_not_even_read() {
+        let mut line = encode_request(&Request::Status);
+        line.extend(std::iter::repeat_n(' ', REQUEST_BYTES_MAX - line.len()));
+        assert_eq!(decode_request(&line), Ok(Request::Status));
+        line.push(' ');
+        assert_eq!(decode_request(&line), Err(ProtocolError::TooLong));
+    }
+
+    #[test]
+    fn nested_rubbish_is_an_error_and_no_stack_overflow() {
+        let line = "[".repeat(REQUEST_BYTES_MAX);
+        assert_eq!(decode_request(&line).unwrap_err().code(), ErrorCode::Malformed);
+    }
+
+    #[test]
+    fn a_flow_is_listed_only_if_every_condition_holds() {
+        let row = ConntrackRow {
+            protocol: Protocol::Tcp,
+            client: "192.0.2.1:4000".parse().unwrap(),
+            frontend: "192.0.2.10:80".parse().unwrap(),
+            snat: "10.0.1.1:31210".parse().unwrap(),
+            backend: "10.0.1.72:8080".parse().unwrap(),
+            state: FlowState::Established,
+            idle_seconds: 0,
+            expires_seconds: 0,
+            worker: 0,
+            service: None,
+        };
+        let lists = |filter: &str| {
+            let line = format!(r#"{{"version":1,"request":"conntrack_list","filter":{filter}}}"#);
+            let request = decode_request(&line).unwrap();
+            matches!(request, Request::ConntrackList(filter) if filter.matches(&row))
+        };
+        for matching in [
+            "{}",
+            r#"{"client":"192.0.2.1"}"#,
+            r#"{"client":"192.0.2.1:4000","frontend":"192.0.2.10:80","snat":"10.0.1.1:31210",
+                "backend":"10.0.1.72:8080","protocol":"tcp","state":"established"}"#,
+        ] {
+            assert!(lists(matching), "{matching}");
+        }
+        for other in [
+            r#"{"client":"192.0.2.2"}"#,
+            r#"{"frontend":"192.0.2.10:81"}"#,
+            r#"{"snat":"10.0.1.1:31211"}"#,
+            r#"{"backend":"10.0.1.73"}"#,
+            r#"{"protocol":"udp"}"#,
+            r#"{"state":"closing"}"#,
+            r#"{"client":"192.0.2.1","state":"closing"}"#,
+        ] {
+            assert!(!lists(other), "{other}");
+        }
+    }
 }

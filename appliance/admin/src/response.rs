@@ -138,3 +138,79 @@ fn encode<R: Serialize>(response: &Response<R>) -> String {
     };
     encode_error(&Failure { code: ErrorCode::Internal, message })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DropReport, DropRow, PacketTotals};
+
+    fn report(description: String) -> DropReport {
+        let row = DropRow {
+            number: 27,
+            reason: "no-backend".to_owned(),
+            count: u64::MAX,
+            workers: vec![u64::MAX],
+            description,
+        };
+        DropReport { balance: PacketTotals::default(), drops: vec![row] }
+    }
+
+    #[test]
+    fn a_list_is_a_header_its_rows_and_a_trailer() {
+        let rows = [report("a".to_owned()), report("b".to_owned())];
+        let text = encode_list(&rows);
+        let lines: Vec<_> = text.lines().map(|line| decode_response(line).unwrap()).collect();
+        let [first, second] = rows;
+        assert_eq!(
+            lines,
+            [
+                Response::Header(Header { version: VERSION, kind: Kind::Drops }),
+                Response::Row(first),
+                Response::Row(second),
+                Response::Trailer(Trailer { count: 2, truncated: false }),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_row_is_one_line_whatever_its_strings_hold() {
+        let row = report("line\nfeed\r\0\u{2028}\"".to_owned());
+        let line = encode_row(&row);
+        assert_eq!(line.find('\n'), Some(line.len() - 1));
+        assert_eq!(decode_response::<DropReport>(&line).unwrap(), Response::Row(row));
+    }
+
+    #[test]
+    fn a_row_beyond_the_limit_becomes_an_error_line() {
+        let line = encode_row(&report("x".repeat(RESPONSE_BYTES_MAX)));
+        let Response::Error(failure) = decode_response::<DropReport>(&line).unwrap() else {
+            panic!("no error line");
+        };
+        assert_eq!(failure.code, ErrorCode::Internal);
+        let fixed = encode_row(&report(String::new())).len();
+        let longest = encode_row(&report("x".repeat(RESPONSE_BYTES_MAX - fixed)));
+        assert_eq!(longest.len(), RESPONSE_BYTES_MAX);
+        assert!(matches!(decode_response::<DropReport>(&longest), Ok(Response::Row(_))));
+    }
+
+    #[test]
+    fn fields_and_codes_of_a_newer_daemon_are_tolerated() {
+        let header = r#"{"header":{"version":1,"kind":"drops","generation":7}}"#;
+        let expected = Response::Header(Header { version: 1, kind: Kind::Drops });
+        assert_eq!(decode_response::<DropReport>(header).unwrap(), expected);
+        let error = r#"{"error":{"code":"overloaded","message":"m"}}"#;
+        let failure = Failure { code: ErrorCode::Other, message: "m".to_owned() };
+        assert_eq!(decode_response::<DropReport>(error).unwrap(), Response::Error(failure));
+    }
+
+    #[test]
+    fn a_refused_request_is_told_in_its_own_words() {
+        let error = ProtocolError::UnsupportedVersion { asked: 9 };
+        let line = encode_error(&Failure::from(&error));
+        assert_eq!(
+            line,
+            "{\"error\":{\"code\":\"unsupported_version\",\"message\":\"protocol version 9 was \
+             asked for, this daemon speaks version 1\"}}\n"
+        );
+    }
+}

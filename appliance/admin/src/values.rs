@@ -178,7 +178,9 @@ impl FromStr for MacAddress {
         let mut octets = [0_u8; 6];
         let mut parts = text.split(':');
         for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(bad)?;
+            // `from_str_radix` alone would take a sign.
+            let is_pair = |part: &&str| part.len() == 2 && !part.starts_with('+');
+            let part = parts.next().filter(is_pair).ok_or_else(bad)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| bad())?;
         }
         if parts.next().is_some() { Err(bad()) } else { Ok(Self(octets)) }
@@ -269,3 +271,80 @@ impl TryFrom<String> for AddressMatch {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an address such as 192.0.2.1, 192.0.2.1:80 or [2001:db8::1]:80")]
 pub struct NotAnAddress(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back_as_itself_in_text_and_in_json() {
+        for word in FlowState::WORDS {
+            let state: FlowState = word.parse().unwrap();
+            assert_eq!(state.to_string(), *word);
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{word}\""));
+            assert_eq!(serde_json::from_str::<FlowState>(&format!("\"{word}\"")).unwrap(), state);
+        }
+        let error = "tpc".parse::<Protocol>().unwrap_err();
+        assert_eq!(error.to_string(), "`tpc` is none of tcp, udp, icmp");
+    }
+
+    #[test]
+    fn a_mac_address_is_six_pairs_of_hex_digits_and_nothing_else() {
+        let mac: MacAddress = "02:00:00:00:0a:FF".parse().unwrap();
+        assert_eq!(mac, MacAddress([2, 0, 0, 0, 10, 255]));
+        assert_eq!(mac.to_string(), "02:00:00:00:0a:ff");
+        for wrong in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:01:02",
+            "2:0:0:0:0:1",
+            "02-00-00-00-00-01",
+            "02:00:00:00:00:0g",
+            "02:00:00:00:00:+1",
+        ] {
+            assert!(wrong.parse::<MacAddress>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_filter_matches_any_port_unless_it_names_one() {
+        let endpoint: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        for (filter, matches) in [
+            ("192.0.2.1", true),
+            ("192.0.2.1:80", true),
+            ("192.0.2.1:81", false),
+            ("192.0.2.2", false),
+            ("192.0.2.2:80", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(
+                filter.parse::<AddressMatch>().unwrap().matches(endpoint),
+                matches,
+                "{filter}"
+            );
+        }
+        let six: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+        assert!("2001:db8::1".parse::<AddressMatch>().unwrap().matches(six));
+        assert!("[2001:db8::1]:80".parse::<AddressMatch>().unwrap().matches(six));
+    }
+
+    #[test]
+    fn an_address_filter_reads_back_what_it_writes() {
+        for text in ["192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80"] {
+            let filter: AddressMatch = text.parse().unwrap();
+            assert_eq!(filter.to_string(), text);
+            let json = serde_json::to_string(&filter).unwrap();
+            assert_eq!(serde_json::from_str::<AddressMatch>(&json).unwrap(), filter);
+        }
+        for wrong in ["", "192.0.2", "192.0.2.1:", "192.0.2.1:65536", ":80", "[2001:db8::1]", "web"]
+        {
+            assert!(wrong.parse::<AddressMatch>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_one_port_is_shown_as_that_port() {
+        assert_eq!(PortRange { first: 31210, last: 31210 }.to_string(), "31210");
+        assert_eq!(PortRange { first: 32768, last: 60999 }.to_string(), "32768-60999");
+    }
+}

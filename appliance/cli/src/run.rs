@@ -67,7 +67,8 @@ fn list_table<R: View>(
     out.flush()?;
     whole?;
     if let Some(trailer) = rows.trailer().filter(|trailer| trailer.truncated) {
-        writeln!(io::stderr(), "spillway: there are more than these {}", trailer.count)?;
+        // The list itself is out; nothing is lost when stderr is closed.
+        let _ = writeln!(io::stderr(), "spillway: there are more than these {}", trailer.count);
     }
     Ok(())
 }

@@ -110,3 +110,25 @@ pub struct DropRow {
     /// A sentence for people.
     pub description: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_under_way_are_what_came_and_has_not_met_its_end() {
+        let totals = PacketTotals {
+            rx: 10,
+            originated: 3,
+            tx: 5,
+            local: 2,
+            dropped: 1,
+            lost_on_tx: 1,
+            handed_over: 100,
+        };
+        assert_eq!(totals.under_way(), 4);
+        assert_eq!(PacketTotals { rx: 5, ..totals }.under_way(), -1);
+        let full = PacketTotals { rx: u64::MAX, originated: u64::MAX, ..PacketTotals::default() };
+        assert_eq!(full.under_way(), 2 * i128::from(u64::MAX));
+    }
+}

@@ -43,13 +43,12 @@ pub(crate) fn write(
         table.line(cells)?;
     }
     table.finish()?;
-    writeln!(out, "\n{}", balance(&report.balance, layout))
+    writeln!(out, "\n{}", balance(&report.balance))
 }
 
-fn balance(totals: &PacketTotals, layout: Layout) -> String {
-    let [rx, originated, tx, local, dropped, lost] =
-        [totals.rx, totals.originated, totals.tx, totals.local, totals.dropped, totals.lost_on_tx]
-            .map(|count| layout.count(count));
+/// Exact in every layout: nobody can check a sum of rounded numbers.
+fn balance(totals: &PacketTotals) -> String {
+    let PacketTotals { rx, tx, local, originated, handed_over: _, dropped, lost_on_tx } = *totals;
     let under_way = totals.under_way();
     let verdict = match under_way {
         0 => "balanced".to_owned(),
@@ -58,6 +57,6 @@ fn balance(totals: &PacketTotals, layout: Layout) -> String {
     };
     format!(
         "Balance: rx {rx} + originated {originated} = \
-         tx {tx} + local {local} + dropped {dropped} + lost {lost} ({verdict})"
+         tx {tx} + local {local} + dropped {dropped} + lost {lost_on_tx} ({verdict})"
     )
 }
