@@ -19,6 +19,7 @@ pub use mbuf::rte_mbuf;
 #[allow(
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     clippy::multiple_unsafe_ops_per_block,
     clippy::undocumented_unsafe_blocks,
     clippy::indexing_slicing,

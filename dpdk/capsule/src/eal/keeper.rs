@@ -1,0 +1,148 @@
+//! Keeps the environment while anything uses it, and lets go of its memory only when that is safe.
+//!
+//! # The argument
+//! Pools, ports, queues, rings and running jobs hold an `Arc<Keeper>`, so while any of them lives
+//! the environment does. An `Mbuf` holds nothing: it is a bare pointer into its pool's memory.
+//! That memory goes away in two ways, both of them here, both guarded alike:
+//!
+//! - `rte_mempool_free`, when the last handle of a pool is dropped;
+//! - `rte_eal_cleanup`, which unmaps everything, when the keeper itself is dropped.
+//!
+//! The guard is: *every mbuf is in the pool, and no other thread is in the middle of putting one
+//! there.* For the first part the pool's count must be full. No further mbuf can leave it:
+//! allocating needs a handle, receiving needs a port, and ports hold a handle.
+//! For the second, a full count must not be seen early:
+//! - An lcore puts mbufs into its cache in the order "raise the count, write the pointer", so its
+//!   count could be early. Hence the guard also demands that every worker lcore is idle (its state
+//!   is stored with release and loaded with acquire after its last access), and that the caller is
+//!   the main lcore itself, which cannot be elsewhere at the same time.
+//! - Any other thread has no cache. It puts mbufs into the pool's ring, whose count changes by
+//!   a release store that is its last access to the pool.
+//!
+//! When the guard fails the memory is kept: a pool on the keeper's list, the environment until the
+//! process ends. That is a leak in the letter, chosen over a use after free.
+
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use dpdk_sys as c;
+
+use super::Worker;
+use crate::errno::Errno;
+use crate::mempool::RawPool;
+
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    workers: Vec<Worker>,
+    /// The user's names of ports, and DPDK's.
+    port_names: Vec<(String, String)>,
+    claimed_ports: Mutex<Vec<u16>>,
+    retired_pools: Mutex<Vec<(RawPool, u32)>>,
+    /// Launching is for one thread at a time: EAL checks and sets a worker's state in two steps.
+    launching: Mutex<()>,
+}
+
+impl std::fmt::Debug for RawPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:p}", self.as_ptr())
+    }
+}
+
+/// No code panics while it holds one of these locks, so poisoning means nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    pub(super) fn new(workers: Vec<Worker>, port_names: Vec<(String, String)>) -> Self {
+        Self {
+            workers,
+            port_names,
+            claimed_ports: Mutex::default(),
+            retired_pools: Mutex::default(),
+            launching: Mutex::default(),
+        }
+    }
+
+    pub(super) fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    /// What DPDK calls the port that the settings call `name`.
+    pub(crate) fn dpdk_port_name(&self, name: &str) -> Option<&str> {
+        let (_, dpdk_name) = self.port_names.iter().find(|(user, _)| user == name)?;
+        Some(dpdk_name)
+    }
+
+    /// Claims a port for one `Port` value; `false` when another has it.
+    pub(crate) fn claim_port(&self, id: u16) -> bool {
+        let mut claimed = lock(&self.claimed_ports);
+        if claimed.contains(&id) {
+            return false;
+        }
+        claimed.push(id);
+        true
+    }
+
+    pub(crate) fn unclaim_port(&self, id: u16) {
+        lock(&self.claimed_ports).retain(|claimed| *claimed != id);
+    }
+
+    pub(super) fn launch_lock(&self) -> MutexGuard<'_, ()> {
+        lock(&self.launching)
+    }
+
+    /// Takes the pool of a last handle: frees it now if that is safe, keeps it otherwise.
+    pub(crate) fn retire(&self, pool: RawPool, mbufs: u32) {
+        if is_main_lcore() && self.workers_are_idle() && is_full(pool, mbufs) {
+            // SAFETY: the argument at the top of this file; no handle is left.
+            unsafe { c::rte_mempool_free(pool.as_ptr()) };
+            return;
+        }
+        lock(&self.retired_pools).push((pool, mbufs));
+    }
+
+    /// Whether no worker lcore runs anything. Acquires all that they have done.
+    fn workers_are_idle(&self) -> bool {
+        self.workers.iter().all(|worker| worker.lcore.is_idle())
+    }
+
+    /// Waits for jobs that have given up their keeper and are about to return.
+    fn wait_for_workers(&self) {
+        while !self.workers_are_idle() {
+            thread::yield_now();
+        }
+    }
+}
+
+fn is_main_lcore() -> bool {
+    // SAFETY: reads an integer that EAL has set.
+    let main = unsafe { c::rte_get_main_lcore() };
+    // SAFETY: reads a thread-local integer.
+    let own = unsafe { c::rte_lcore_id() };
+    own == main
+}
+
+fn is_full(pool: RawPool, mbufs: u32) -> bool {
+    let full = pool.available() == mbufs;
+    // The count was read without ordering; what other threads did before is visible after this.
+    fence(Ordering::Acquire);
+    full
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if !is_main_lcore() {
+            return;
+        }
+        // Each running job holds a keeper, so those that count as running are in their last lines.
+        self.wait_for_workers();
+        if !lock(&self.retired_pools).iter().all(|(pool, mbufs)| is_full(*pool, *mbufs)) {
+            return;
+        }
+        // SAFETY: the argument at the top of this file; nothing of this crate's is left.
+        let ret = unsafe { c::rte_eal_cleanup() };
+        debug_assert!(ret == 0, "rte_eal_cleanup: {}", Errno::from_return(ret));
+    }
+}
