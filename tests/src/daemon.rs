@@ -1,6 +1,6 @@
 //! `spillwayd` in the lab's box, and `spillway` to ask it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -29,15 +29,38 @@ pub struct Daemon {
     socket: PathBuf,
 }
 
-/// The command that runs the daemon in the lab's box with a configuration that was not written for
-/// this lab: what differs per lab is overridden.
-pub fn command(lab: &Lab, config: &Path) -> Result<Command> {
-    let mut command = lab.middle().command(programs::path(programs::SPILLWAYD)?);
-    command.arg("run").arg("--config").arg(config);
-    for setting in overrides(lab) {
-        command.arg("--set").arg(setting);
+/// How the daemon is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A configuration that was not written for this lab: what differs per lab is overridden.
+    pub config: PathBuf,
+    /// More overrides, as `key=value`.
+    pub settings: Vec<String>,
+}
+
+impl Options {
+    /// `config/NAME.toml` of this repository.
+    pub fn example(name: &str) -> Self {
+        let config = programs::root().join(format!("config/{name}.toml"));
+        Self { config, settings: Vec::new() }
     }
-    Ok(command)
+
+    /// One more override.
+    #[must_use]
+    pub fn set(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// The command that runs the daemon in the lab's box.
+    pub fn command(&self, lab: &Lab) -> Result<Command> {
+        let mut command = lab.middle().command(programs::path(programs::SPILLWAYD)?);
+        command.arg("run").arg("--config").arg(&self.config);
+        for setting in overrides(lab).iter().chain(&self.settings) {
+            command.arg("--set").arg(setting);
+        }
+        Ok(command)
+    }
 }
 
 /// What differs per lab, as `key=value`.
@@ -60,9 +83,9 @@ pub fn socket(lab: &Lab) -> PathBuf {
 }
 
 impl Daemon {
-    /// Starts it with [`command`] and waits until it forwards.
-    pub fn start(lab: &Lab, config: &Path) -> Result<Self> {
-        let process = Process::spawn("spillwayd", lab.dir(), &mut command(lab, config)?)?;
+    /// Starts it and waits until it forwards.
+    pub fn start(lab: &Lab, options: &Options) -> Result<Self> {
+        let process = Process::spawn("spillwayd", lab.dir(), &mut options.command(lab)?)?;
         let mut daemon = Self { process, socket: socket(lab) };
         daemon.process.wait_for_log(READY, READY_TIMEOUT)?;
         Ok(daemon)

@@ -26,7 +26,7 @@ use topology::{Arms, BACK, CLIENT, FRONT, NODES, NODES_MAX, NodeId, Tags, Topolo
 /// TCP port of the servers on the nodes.
 pub const HTTP_PORT: u16 = 80;
 /// UDP port of the servers on the nodes.
-pub const ECHO_PORT: u16 = 7;
+pub const ECHO_PORT: u16 = 7777;
 
 /// A lab. Dropping it ends its servers and deletes its namespaces.
 #[derive(Debug)]

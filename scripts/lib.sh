@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: takes a bare Debian 12 to the point where cargo can do the rest.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PACKAGES=(
+    build-essential ca-certificates      # a linker for Rust, a C compiler for DPDK's inline functions; TLS for crates
+    pkg-config libdpdk-dev dpdk          # DPDK 22.11 and dpdk-testpmd
+    clang libclang-dev                   # bindgen, and the BPF programs
+    iproute2 ethtool procps util-linux   # the lab: namespaces, offloads, sysctl, unshare
+    curl                                 # a real client
+)
+HUGEPAGES_FREE_MIN=512 # of 2 MiB each
+
+say() { printf '==> %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
+}
+
+install_packages() {
+    local package missing=()
+    for package in "${PACKAGES[@]}"; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+    done
+    [ "${#missing[@]}" = 0 ] && return
+    say "apt-get install ${missing[*]}"
+    as_root apt-get -q update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "${missing[@]}"
+}
+
+free_hugepages() { awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo; }
+
+reserve_hugepages() {
+    local free total
+    free=$(free_hugepages) total=$(cat /proc/sys/vm/nr_hugepages 2>/dev/null || echo 0)
+    if [ "${free:-0}" -lt "$HUGEPAGES_FREE_MIN" ]; then
+        total=$((total + HUGEPAGES_FREE_MIN - ${free:-0}))
+        say "sysctl vm.nr_hugepages=$total"
+        as_root sysctl -q -w "vm.nr_hugepages=$total" || true
+    fi
+    if ! grep -q ' hugetlbfs ' /proc/mounts; then
+        say "mount -t hugetlbfs /dev/hugepages"
+        as_root sh -c 'mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages' || true
+    fi
+    free=$(free_hugepages)
+    [ "${free:-0}" -ge "$HUGEPAGES_FREE_MIN" ] && grep -q ' hugetlbfs ' /proc/mounts ||
+        say "only ${free:-0} hugepages are free; the box will use ordinary memory where they do not suffice"
+}
+
+require_rust() {
+    local channel
+    channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+    command -v cargo >/dev/null || die "cargo is missing: install Rust $channel, see https://rustup.rs"
+    cargo --version >&2 || die "Rust $channel is missing: rustup toolchain install $channel"
+}
+
+prepare() { install_packages; require_rust; reserve_hugepages; }
