@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capsule::clock::Tsc;
+use capsule::Tsc;
 use spillway_lb::time::{TICK, Tick};
 
 /// Counts [`Tick`]s of the monotonic clock.
@@ -21,6 +21,11 @@ impl TickClock {
         let per_tick = tsc.hz() * u64::try_from(TICK.as_millis()).unwrap_or(100) / 1000;
         let now = Tick::new(u32::try_from(ticks).unwrap_or(u32::MAX));
         Self { next: tsc.now() + per_tick, tsc, per_tick, now }
+    }
+
+    /// The tick of the last read.
+    pub(crate) fn now(&self) -> Tick {
+        self.now
     }
 
     /// Reads the counter: cycles, and the tick that they fall into.

@@ -1,13 +1,16 @@
 //! The last step of a frame: its L2 header, then its port's transmit queue.
 
-use capsule::burst::Burst;
-use capsule::mbuf::Mbuf;
-use capsule::port::TxQueue;
+use capsule::Burst;
+use capsule::Mbuf;
+use capsule::TxQueue;
 use spillway_lb::forward::PortIdentity;
 use spillway_lb::ids::PortId;
 use spillway_lb::verdict::{DropReason, Egress};
 use spillway_packet::MacAddr;
 use spillway_packet::ethernet::{self, ethertype};
+
+/// Bytes of an 802.1Q tag.
+const TAG_LEN: usize = ethernet::TAGGED_HEADER_LEN - ethernet::HEADER_LEN;
 
 /// Gives an IPv4 frame the L2 header of the port that it leaves by: addresses, and the port's VLAN
 /// tag instead of whatever it came with.
@@ -19,8 +22,8 @@ pub(crate) fn dress(mbuf: &mut Mbuf, port: &PortIdentity, to: MacAddr) -> Result
     let tagged = matches!(mbuf.data().get(12..14), Some([0x81, 0x00]));
     let resized = match (tagged, port.vlan.is_some()) {
         (true, true) | (false, false) => true,
-        (false, true) => mbuf.push_front(ethernet::TAG_LEN),
-        (true, false) => mbuf.pull_front(ethernet::TAG_LEN),
+        (false, true) => mbuf.push_front(TAG_LEN),
+        (true, false) => mbuf.pull_front(TAG_LEN),
     };
     let frame = mbuf.data_mut();
     match ethernet::emit(frame, to, port.mac, port.vlan, ethertype::IPV4) {

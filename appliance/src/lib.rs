@@ -1,1 +1,34 @@
-//! The appliance.
+//! spillwayd: the load-balancer appliance.
+//!
+//! Thin shells around pure cores: this crate owns devices, threads, files and sockets; decisions
+//! are made in `spillway-lb` (packets), `spillway-host` (the box's own addresses) and
+//! `spillway-control` (settings, health).
+//!
+//! | room | noun |
+//! |---|---|
+//! | `worker` | one lcore's loop: read this first |
+//! | `start` | start order of the box, and its end |
+//! | `control`, `publish` | health and model become Generations; workers adopt them |
+//! | `host_thread` | the host stack's thread |
+//! | `desk`, `admin`, `mailbox` | looking into the running box |
+//! | `ports`, `rx`, `egress`, `mapping`, `clock`, `idle` | devices, memory and time |
+//!
+//! Invariants: a worker never allocates, locks or logs; the async runtime runs on the main core
+//! only; whatever the control side does, workers serve the last Generation they got.
+
+mod admin;
+mod clock;
+mod control;
+mod desk;
+mod egress;
+mod host_thread;
+mod idle;
+mod mailbox;
+mod mapping;
+mod ports;
+mod publish;
+mod rx;
+mod start;
+mod worker;
+
+pub use start::run;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use spillway_lb::conntrack::FlowRecord;
-use spillway_lb::counters::Counters;
+use spillway_lb::counters::{Counters, ServiceCount};
 use spillway_lb::ids::Generation;
 use spillway_lb::snat::Usage;
 use spillway_lb::time::Tick;
@@ -37,6 +37,8 @@ pub(crate) enum Question {
     Flows { from: u32, records: Vec<FlowRecord>, next: Option<u32>, now: Tick },
     /// Copies up to `usage.capacity()` rows.
     Snat { usage: Vec<Usage> },
+    /// Copies up to `counts.capacity()` entries, in the order of Service numbers.
+    Services { counts: Vec<ServiceCount> },
 }
 
 /// The worker did not answer in time: it hangs, or has stopped.

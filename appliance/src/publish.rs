@@ -62,11 +62,6 @@ impl Publisher {
         self.release();
     }
 
-    /// What the newest Generation serves.
-    pub(crate) fn newest(&self) -> Option<&Arc<Tables>> {
-        self.kept.last()
-    }
-
     /// Lets go of Generations that no worker uses any more.
     fn release(&mut self) {
         let adopted = self.slots.iter().map(|slot| slot.adopted.load(Ordering::Acquire)).min();

@@ -1,6 +1,6 @@
 //! A burst of mbufs as the core's [`Batch`].
 
-use capsule::burst::Burst;
+use capsule::Burst;
 use spillway_lb::batch::Batch;
 use spillway_lb::ids::PortId;
 

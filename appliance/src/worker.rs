@@ -10,10 +10,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use capsule::burst::Burst;
-use capsule::mbuf::Mbuf;
-use capsule::port::RxQueue;
-use capsule::ring;
+use capsule::Burst;
+use capsule::Mbuf;
+use capsule::RxQueue;
+use capsule::{Multi, Receiver, Sender, Single};
 use spillway_host::neighbors::Neighbors;
 use spillway_lb::batch::Verdicts;
 use spillway_lb::forward::{Forwarder, Origin};
@@ -37,12 +37,12 @@ pub(crate) struct Worker {
     pub(crate) transmit: Transmit,
     pub(crate) neighbors: Arc<Neighbors>,
     /// Frames of our flows that other workers received.
-    pub(crate) taken_over: ring::Receiver,
+    pub(crate) taken_over: Receiver,
     /// The other workers' rings, by [`WorkerId`]; `None` for ourselves.
     pub(crate) hand_over: Vec<Option<HandOver>>,
     pub(crate) to_host: HandOver,
     /// Frames that the host stack sends; one worker has it.
-    pub(crate) from_host: Option<ring::Receiver>,
+    pub(crate) from_host: Option<Receiver>,
     pub(crate) slot: Arc<Slot>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: TickClock,
@@ -54,7 +54,7 @@ pub(crate) struct Worker {
 /// A ring and the burst that is being filled for it.
 #[derive(Debug)]
 pub(crate) struct HandOver {
-    ring: ring::Sender,
+    ring: Sender,
     burst: Burst,
     /// How to count what does not fit.
     full: DropReason,
@@ -69,7 +69,7 @@ pub(crate) struct Busy {
 }
 
 impl HandOver {
-    pub(crate) fn new(ring: ring::Sender, full: DropReason) -> Self {
+    pub(crate) fn new(ring: Sender, full: DropReason) -> Self {
         Self { ring, burst: Burst::new(), full }
     }
 }
@@ -145,19 +145,19 @@ impl Worker {
 
     #[inline]
     fn send(&mut self, mut mbuf: Mbuf, egress: Egress) {
-        let Some(mac) = self.neighbors.lookup(egress.port, egress.next_hop) else {
-            return self.give_to_host(mbuf, ForHost::Resolve(egress));
-        };
         let Some(identity) = self.forwarder.settings().ports.get(egress.port.index()) else {
             return self.forwarder.counters.count_drop(DropReason::NoRoute);
         };
-        match dress(&mut mbuf, identity, mac) {
-            Ok(()) => {
-                let flushed = self.transmit.push(egress.port, mbuf);
-                self.count(flushed);
-            }
-            Err(reason) => self.forwarder.counters.count_drop(reason),
+        let mac = self.neighbors.lookup(egress.port, egress.next_hop);
+        if let Err(reason) = dress(&mut mbuf, identity, mac.unwrap_or_default()) {
+            return self.forwarder.counters.count_drop(reason);
         }
+        if mac.is_none() {
+            // Whole but for its destination MAC: the host stack asks for that, and sends it.
+            return self.give_to_host(mbuf, ForHost::Resolve(egress));
+        }
+        let flushed = self.transmit.push(egress.port, mbuf);
+        self.count(flushed);
     }
 
     fn hand_over(&mut self, mbuf: Mbuf, owner: WorkerId) {
@@ -247,6 +247,12 @@ impl Worker {
                 let room = usage.capacity();
                 usage.extend(self.forwarder.snat().usage().take(room));
                 Question::Snat { usage }
+            }
+            Question::Services { mut counts } => {
+                counts.clear();
+                let room = counts.capacity();
+                counts.extend(self.forwarder.service_counts().iter().take(room));
+                Question::Services { counts }
             }
         }
     }

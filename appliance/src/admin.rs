@@ -1,0 +1,121 @@
+//! The admin socket: one request per connection, answered line by line.
+
+mod conntrack;
+mod network;
+mod services;
+mod status;
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use spillway_admin::{
+    ErrorCode, Failure, REQUEST_BYTES_MAX, Request, Row, decode_request, encode_error, encode_list,
+};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::desk::{Desk, DeskError};
+
+/// Connections that are answered at once.
+const CLIENTS_MAX: usize = 16;
+/// A client that asks or reads slower than this is let go.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the socket cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    #[error("admin socket {0}: another spillwayd answers there (admin_socket names another)")]
+    InUse(PathBuf),
+    #[error("admin socket {path}: cannot {attempt}: {source}")]
+    Io { path: PathBuf, attempt: &'static str, source: io::Error },
+}
+
+/// Listens; a socket file that nobody answers is what a killed daemon left behind, and is replaced.
+pub(crate) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+    let failed = |attempt| {
+        move |source| SocketError::Io { path: path.to_owned(), attempt, source }
+    };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed("make the directory of"))?;
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => return Err(SocketError::InUse(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(_) => std::fs::remove_file(path).map_err(failed("replace"))?,
+    }
+    let listener = UnixListener::bind(path).map_err(failed("listen on"))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+        .map_err(failed("set the mode of"))?;
+    Ok(listener)
+}
+
+/// Answers for ever.
+pub(crate) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "admin socket: a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let desk = Arc::clone(&desk);
+        let place = Arc::clone(&places).try_acquire_owned();
+        tokio::spawn(async move {
+            let mut stream = BufReader::new(stream);
+            let answered = match place {
+                Ok(_place) => tokio::time::timeout(PATIENCE, converse(&mut stream, &desk)).await,
+                Err(_) => Ok(fail(stream.get_mut(), ErrorCode::Busy, "too many clients").await),
+            };
+            match answered {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "admin socket: a client went away"),
+                Err(_) => tracing::debug!("admin socket: a client was too slow"),
+            }
+        });
+    }
+}
+
+async fn converse(stream: &mut BufReader<UnixStream>, desk: &Desk) -> io::Result<()> {
+    let mut line = String::new();
+    let mut bounded = (&mut *stream).take(REQUEST_BYTES_MAX as u64 + 1);
+    bounded.read_line(&mut line).await?;
+    let request = match decode_request(&line) {
+        Ok(request) => request,
+        Err(error) => {
+            return stream.write_all(encode_error(&Failure::from(&error)).as_bytes()).await;
+        }
+    };
+    let answer = match request {
+        Request::ConntrackList(filter) => {
+            return conntrack::list(desk, &filter, stream.get_mut()).await;
+        }
+        Request::Status => status::status(desk).await.map(|row| encode_list(&[row])),
+        Request::Drops => status::drops(desk).await.map(|row| encode_list(&[row])),
+        Request::ServiceList => list(services::services(desk).await),
+        Request::BackendList => list(services::backends(desk).await),
+        Request::HealthList => list(services::health(desk).await),
+        Request::SnatList => list(network::snat(desk).await),
+        Request::NeighborList => list(network::neighbors(desk).await),
+        Request::PortList => list(Ok(network::ports(desk))),
+    };
+    match answer {
+        Ok(text) => stream.write_all(text.as_bytes()).await,
+        Err(error) => fail(stream.get_mut(), ErrorCode::Internal, &error.to_string()).await,
+    }
+}
+
+fn list<R: Row>(rows: Result<Vec<R>, DeskError>) -> Result<String, DeskError> {
+    rows.map(|rows| encode_list(&rows))
+}
+
+async fn fail(stream: &mut UnixStream, code: ErrorCode, message: &str) -> io::Result<()> {
+    let failure = Failure { code, message: message.to_owned() };
+    stream.write_all(encode_error(&failure).as_bytes()).await
+}

@@ -1,0 +1,99 @@
+//! `status` and `drops`: the workers' counters, added up.
+
+use spillway_admin::{DropReport, DropRow, PacketTotals, PollMode, Source, Status, WorkerRow};
+use spillway_control::settings::Poll;
+use spillway_lb::verdict::DropReason;
+
+use crate::desk::{Desk, DeskError};
+use crate::mailbox::Report;
+
+pub(super) async fn status(desk: &Desk) -> Result<Status, DeskError> {
+    let reports = desk.reports().await?;
+    let snapshot = desk.snapshot();
+    let backends = || snapshot.services.iter().flat_map(|service| &service.backends);
+    let serving = |backend: &&_| is_serving(backend);
+    let frontends = snapshot.services.iter().map(|service| service.service.frontends.len()).sum();
+    let cores = &desk.settings.dataplane.worker_cores;
+    Ok(Status {
+        name: desk.settings.name.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        uptime_seconds: desk.started.elapsed().as_secs(),
+        generation: snapshot.generation.get(),
+        poll: match desk.settings.dataplane.poll {
+            Poll::Busy => PollMode::Busy,
+            Poll::Adaptive => PollMode::Adaptive,
+        },
+        source: Source::Static,
+        workers: (0..).zip(reports.iter().zip(cores)).map(worker_row).collect(),
+        flows: reports.iter().map(|report| u64::from(report.flows)).sum(),
+        flows_max: reports.iter().map(|report| u64::from(report.flows_max)).sum(),
+        services: count(snapshot.services.len()),
+        frontends: count::<usize>(frontends),
+        backends_serving: count(backends().filter(serving).count()),
+        backends: count(backends().count()),
+        packets: totals(&reports),
+    })
+}
+
+pub(super) async fn drops(desk: &Desk) -> Result<DropReport, DeskError> {
+    let reports = desk.reports().await?;
+    let drops = DropReason::ALL.iter().map(|reason| {
+        let workers: Vec<u64> =
+            reports.iter().map(|report| report.counters.dropped(*reason)).collect();
+        DropRow {
+            number: u16::from(*reason as u8),
+            reason: reason.name().into(),
+            count: workers.iter().sum(),
+            workers,
+            description: reason.description().into(),
+        }
+    });
+    Ok(DropReport { balance: totals(&reports), drops: drops.collect() })
+}
+
+fn is_serving(backend: &spillway_lb::snapshot::SnapshotBackend) -> bool {
+    backend.serving && backend.backend.weight > 0
+}
+
+fn count<T: TryInto<u32>>(number: T) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
+}
+
+/// Frames that entered the box by its ports, and what became of them. What workers handed to each
+/// other is taken out on both sides.
+fn totals(reports: &[Report]) -> PacketTotals {
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let lost = sum(|report| report.counters.dropped(DropReason::TransmitFull));
+    PacketTotals {
+        rx: sum(|report| report.counters.received - report.counters.taken_over),
+        tx: sum(|report| report.counters.transmitted),
+        local: sum(|report| report.counters.local),
+        originated: sum(|report| report.counters.generated + report.counters.from_host),
+        handed_over: sum(|report| report.counters.handed_over),
+        dropped: sum(|report| report.counters.dropped_in_all()) - lost,
+        lost_on_tx: lost,
+    }
+}
+
+fn worker_row((id, (report, core)): (u16, (&Report, &usize))) -> WorkerRow {
+    let totals = totals(std::slice::from_ref(report));
+    #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
+    let busy = (report.cycles > 0)
+        .then(|| report.busy_cycles as f64 * 100.0 / report.cycles as f64);
+    WorkerRow {
+        id,
+        core: count(*core),
+        flows: report.flows.into(),
+        flows_max: report.flows_max.into(),
+        generation: report.generation.get(),
+        busy_percent: busy,
+        rx_packets: totals.rx,
+        tx_packets: totals.tx,
+        local_packets: totals.local,
+        originated: totals.originated,
+        handed_over: totals.handed_over,
+        dropped: totals.dropped,
+        lost_on_tx: totals.lost_on_tx,
+    }
+}

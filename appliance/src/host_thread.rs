@@ -1,0 +1,159 @@
+//! The host stack's thread: ARP, health checks and frames that wait for a neighbour.
+//!
+//! Between the workers' rings and [`Host`], which is pure. Workers never wait for this thread: what
+//! their ring does not hold is dropped and counted.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use capsule::Burst;
+use capsule::Mempool;
+use capsule::{Multi, Receiver, Sender, Single};
+use spillway_control::health::{self, Target, Transition};
+use spillway_host::{Host, HostCounters, Moment, NeighborRow, Transmit};
+use spillway_lb::ids::PortId;
+
+use crate::egress::ForHost;
+
+/// Longest sleep when nothing comes: bounds how late an ARP answer or a probe's packet can be.
+const NAP: Duration = Duration::from_micros(500);
+
+/// What the control side may ask of the thread.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// What the box answers for, whom it forwards to, and the checks that are to run.
+    Serve { frontends: Vec<Ipv4Addr>, backends: Vec<Ipv4Addr>, targets: Vec<Target> },
+    View(tokio::sync::oneshot::Sender<View>),
+    Stop,
+}
+
+/// The thread's state, for display.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    pub(crate) now: Moment,
+    pub(crate) neighbors: Vec<NeighborRow>,
+    pub(crate) health: Vec<health::Row>,
+    pub(crate) counters: HostCounters,
+    /// Frames that the ring to the transmitting worker did not take.
+    pub(crate) lost: u64,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct HostThread {
+    orders: mpsc::Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+/// What the thread needs of DPDK, and where it reports.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    pub(crate) from_workers: Receiver,
+    pub(crate) to_worker: Sender,
+    pub(crate) pool: Arc<Mempool>,
+    pub(crate) transitions: tokio::sync::mpsc::UnboundedSender<Transition>,
+    pub(crate) started: Instant,
+}
+
+/// The way out: a fresh mbuf into the ring of the worker that transmits for us.
+struct Out<'w> {
+    wiring: &'w mut Wiring,
+    burst: Burst,
+    lost: u64,
+}
+
+impl HostThread {
+    pub(crate) fn start(host: Host, wiring: Wiring) -> std::io::Result<Self> {
+        let (orders, inbox) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("host-stack".into())
+            .spawn(move || run(host, wiring, &inbox))?;
+        Ok(Self { orders, thread })
+    }
+
+    /// `false`: the thread is gone.
+    pub(crate) fn order(&self, order: Order) -> bool {
+        self.orders.send(order).is_ok()
+    }
+
+    /// Ends the thread; `false` when it had panicked.
+    pub(crate) fn stop(self) -> bool {
+        let _ = self.orders.send(Order::Stop);
+        self.thread.join().is_ok()
+    }
+}
+
+fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
+    let mut burst = Burst::new();
+    let mut lost = 0;
+    loop {
+        let now = Moment::from_elapsed(wiring.started.elapsed());
+        match inbox.try_recv() {
+            Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
+            Ok(Order::Serve { frontends, backends, targets }) => {
+                host.set_owned(now, frontends);
+                host.set_backends(now, backends);
+                host.set_targets(now, &targets);
+            }
+            Ok(Order::View(answer)) => {
+                let _ = answer.send(view(&host, now, lost));
+            }
+            Err(mpsc::TryRecvError::Empty) => {}
+        }
+        let received = wiring.from_workers.dequeue(&mut burst);
+        for mbuf in burst.drain() {
+            match ForHost::read(&mbuf) {
+                ForHost::Local => host.receive(now, PortId::new(mbuf.port()), mbuf.data()),
+                ForHost::Resolve(egress) => {
+                    // What was not sent is in the neighbour table's counters.
+                    let _ = host.resolve_and_send(now, egress.port, egress.next_hop, mbuf.data());
+                }
+            }
+        }
+        let mut out = Out { wiring: &mut wiring, burst: Burst::new(), lost: 0 };
+        let next = host.poll(now, &mut out);
+        out.flush();
+        lost += out.lost;
+        for transition in host.transitions() {
+            let _ = wiring.transitions.send(transition);
+        }
+        if received == 0 {
+            let wait = next.map_or(NAP, |next| next.since(now));
+            std::thread::sleep(wait.min(NAP));
+        }
+    }
+}
+
+fn view(host: &Host, now: Moment, lost: u64) -> View {
+    View {
+        now,
+        neighbors: host.neighbor_rows(),
+        health: host.health_rows(),
+        counters: host.counters(),
+        lost,
+    }
+}
+
+impl Transmit for Out<'_> {
+    fn transmit(&mut self, port: PortId, frame: &[u8]) -> bool {
+        let Some(mut mbuf) = self.wiring.pool.alloc() else { return false };
+        if !mbuf.copy_from(frame) {
+            return false;
+        }
+        mbuf.set_port(port.get());
+        if self.burst.is_full() {
+            self.flush();
+        }
+        self.burst.push(mbuf).is_ok()
+    }
+}
+
+impl Out<'_> {
+    fn flush(&mut self) {
+        self.wiring.to_worker.enqueue(&mut self.burst);
+        self.lost += self.burst.len() as u64;
+        self.burst.clear();
+    }
+}
