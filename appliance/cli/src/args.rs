@@ -8,16 +8,34 @@ use spillway_admin::{
     AddressMatch, ConntrackFilter, FlowState, Protocol, SOCKET_DEFAULT, SOCKET_ENV,
 };
 
+/// Heading of the options that every command takes.
+const COMMON: &str = "Common options";
+
 /// Shows what a Spillway load balancer does.
 #[derive(Debug, Parser)]
 #[command(name = "spillway", version, arg_required_else_help = true)]
 pub(crate) struct Args {
     /// Socket of the daemon.
-    #[arg(long, global = true, env = SOCKET_ENV, value_name = "PATH", default_value = SOCKET_DEFAULT)]
+    #[arg(
+        long,
+        global = true,
+        env = SOCKET_ENV,
+        value_name = "PATH",
+        default_value = SOCKET_DEFAULT,
+        help_heading = COMMON
+    )]
     pub(crate) socket: PathBuf,
 
     /// How to print.
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        help_heading = COMMON
+    )]
     pub(crate) output: Format,
 
     #[command(subcommand)]

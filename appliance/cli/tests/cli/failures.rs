@@ -195,6 +195,23 @@ fn answers_that_make_no_sense_fail() {
 }
 
 #[test]
+fn a_daemon_that_is_full_is_heard_though_it_did_not_listen() {
+    let scratch = Scratch::new();
+    let socket = scratch.path("admin.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let daemon = std::thread::spawn(move || {
+        use std::io::Write;
+        let (mut stream, _) = listener.accept().unwrap();
+        let message = "too many clients".to_owned();
+        let busy = encode_error(&Failure { code: ErrorCode::Busy, message });
+        stream.write_all(busy.as_bytes()).unwrap();
+    });
+    let outcome = run(program().arg("--socket").arg(&socket).arg("status"));
+    daemon.join().unwrap();
+    failed(&outcome, &format!("spillway: {}: too many clients\n", socket.display()));
+}
+
+#[test]
 fn a_status_must_be_exactly_one_row() {
     let twice = [samples::status(), samples::status()];
     let (outcome, _) = Daemon::with_rows(&twice).ask("status");

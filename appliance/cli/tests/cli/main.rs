@@ -7,6 +7,8 @@ mod failures;
 #[cfg(test)]
 mod filters;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod json;
 #[cfg(test)]
 mod samples;
