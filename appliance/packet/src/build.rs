@@ -215,3 +215,69 @@ impl Builder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::{full, transport_ipv4};
+    use crate::testing::{CLIENT, FRONTEND};
+    use proptest::prelude::*;
+
+    fn ends() -> (SocketAddrV4, SocketAddrV4) {
+        (SocketAddrV4::new(CLIENT, 40000), SocketAddrV4::new(FRONTEND, 30645))
+    }
+
+    #[test]
+    fn what_belongs_to_tcp_changes_no_other_frame() {
+        let (src, dst) = ends();
+        let plain = udp(src, dst).finish();
+        let odd = udp(src, dst).flags(TcpFlags::FIN).seq_ack(1, 2).window(3).finish();
+        assert_eq!(plain, odd);
+        assert_eq!(tcp(src, dst).without_udp_checksum().finish(), tcp(src, dst).finish());
+    }
+
+    #[test]
+    fn each_setting_is_written_in_its_place() {
+        let (src, dst) = ends();
+        let frame = tcp(src, dst)
+            .macs(MacAddr([2, 0, 0, 0, 0, 9]), MacAddr::BROADCAST)
+            .vlan(Some(5))
+            .ttl(3)
+            .identification(0x1234)
+            .flags(TcpFlags::SYN | TcpFlags::ACK)
+            .seq_ack(0x0506_0708, 0x090a_0b0c)
+            .window(0x0d0e)
+            .payload(b"x")
+            .finish();
+        assert_eq!(frame[..12], [255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 9]);
+        assert_eq!(frame[12..18], [0x81, 0, 0, 5, 8, 0]);
+        assert_eq!((&frame[22..24], frame[26]), (&[0x12, 0x34][..], 3));
+        assert_eq!(frame[42..54], [5, 6, 7, 8, 9, 10, 11, 12, 0x50, 0x12, 13, 14]);
+        assert_eq!(frame[58..], *b"x");
+    }
+
+    #[test]
+    fn a_payload_beyond_an_ip_packet_is_cut() {
+        let (src, dst) = ends();
+        let frame = udp(src, dst).payload(&vec![0; 70_000]).finish();
+        assert_eq!(frame.len(), 14 + 20 + 8 + 65_000);
+    }
+
+    proptest! {
+        #[test]
+        fn every_checksum_verifies(src: u32, dst: u32, sport: u16, dport: u16, payload: Vec<u8>) {
+            let (src, dst) = (Ipv4Addr::from(src), Ipv4Addr::from(dst));
+            let (from, to) = (SocketAddrV4::new(src, sport), SocketAddrV4::new(dst, dport));
+            let tcp = tcp(from, to).payload(&payload).finish();
+            let udp = udp(from, to).payload(&payload).finish();
+            let echo = icmp_echo(src, dst, sport, dport).payload(&payload).finish();
+            for frame in [&tcp, &udp, &echo] {
+                prop_assert_eq!(full(&frame[14..34]), 0);
+            }
+            prop_assert_eq!(transport_ipv4(src, dst, protocol::TCP, &tcp[34..]), 0);
+            prop_assert_eq!(transport_ipv4(src, dst, protocol::UDP, &udp[34..]), 0);
+            prop_assert_ne!(&udp[40..42], &[0, 0]);
+            prop_assert_eq!(full(&echo[34..]), 0);
+        }
+    }
+}

@@ -1,5 +1,10 @@
 //! One pass over a frame: what a worker needs to know about it.
 
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 use core::net::Ipv4Addr;
 

@@ -1,5 +1,8 @@
 //! Address and port translation of a packet where it lies.
 
+#[cfg(test)]
+mod tests;
+
 use core::net::Ipv4Addr;
 
 use crate::checksum::{Delta, update};
