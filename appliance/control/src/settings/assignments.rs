@@ -120,7 +120,8 @@ fn push(
         let Some(name) = names.resolve(&list.name, &word.name) else {
             let at = Span::new(index, word.at.start, word.at.end);
             let message = format!("no file has a {} \"{}\"", list.name, word.name);
-            report.push(at, message, suggest::help(&word.name, names.in_list(&list.name)));
+            let help = suggest::help(&word.name, names.in_list(&list.name));
+            report.push(at, &message, help.as_deref());
             layers.push(Layer::blank(origin, text));
             return;
         };

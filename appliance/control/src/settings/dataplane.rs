@@ -22,6 +22,8 @@ pub(super) const LOG_LEVELS: [(&str, LogLevel); 5] = [
 pub(super) struct DataplaneDraft {
     pub(super) settings: DataplaneSettings,
     pub(super) workers_at: Span,
+    /// Some entry of `worker_cores` could not be read.
+    pub(super) workers_are_incomplete: bool,
     pub(super) mbufs_at: Span,
 }
 
@@ -40,14 +42,13 @@ pub(super) fn read(
     let workers = section.list("worker_cores", |section, node| {
         section.integer_node::<usize>("worker_cores", node, &(0..=i64::from(u16::MAX)))
     });
-    if let Some(workers) = &workers
-        && mistakes == report.count()
-    {
+    let workers_are_incomplete = mistakes != report.count();
+    if let Some(workers) = workers.as_ref().filter(|_| !workers_are_incomplete) {
         check_workers(&section, workers, cpus_online, oversubscribe);
     }
     let workers_at = workers.as_ref().map_or(section.at, |workers| workers.at);
     // Without a word from the operator: one worker, beside the main core if there is a core.
-    let beside = if main_core == 0 && cpus_online > 1 { 1 } else { 0 };
+    let beside = usize::from(main_core == 0 && cpus_online > 1);
     let worker_cores = match workers {
         Some(workers) if !workers.items.is_empty() => {
             workers.items.iter().map(|core| core.value).collect()
@@ -79,7 +80,7 @@ pub(super) fn read(
             .map_or(LogLevel::Warn, |level| level.value),
     };
     section.finish();
-    DataplaneDraft { settings, workers_at, mbufs_at }
+    DataplaneDraft { settings, workers_at, workers_are_incomplete, mbufs_at }
 }
 
 fn read_memory(section: &mut Section<'_>) -> MemorySettings {

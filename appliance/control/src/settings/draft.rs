@@ -34,8 +34,8 @@ pub(super) struct Draft {
 #[derive(Debug)]
 pub(super) struct SnatDraft {
     pub(super) addresses: Vec<Spanned<Ipv4Addr>>,
-    /// Lent from each of the addresses.
-    pub(super) ports: Spanned<RangeInclusive<u16>>,
+    /// Lent from each of the addresses. `None` after a mistake.
+    pub(super) ports: Option<Spanned<RangeInclusive<u16>>>,
     /// The operator said which ports.
     pub(super) ports_are_given: bool,
 }
@@ -49,7 +49,10 @@ pub(super) fn read(root: &Node, cpus_online: usize, report: &Report) -> Option<D
     let admin_socket = section.parse("admin_socket", form::SOCKET_PATH);
     let state_dir = section.parse("state_dir", form::PATH);
     let dataplane = dataplane::read(section.section_or_absent("dataplane"), cpus_online, report);
-    section.missing("port", "add at least one [[port]] with a name, a driver and addresses");
+    if !section.has("port") {
+        let help = "add at least one, with a name, a driver and addresses";
+        section.error(nowhere, "there is no [[port]]", Some(help));
+    }
     let ports = named(&mut section, "port", |key, node| port::read(key, node, report));
     let health = health::read_defaults(section.section_or_absent("health"));
     let services =
@@ -99,8 +102,7 @@ fn read_snat(mut section: Section<'_>, is_needed: bool) -> SnatDraft {
     }
     let ports_are_given = section.has("ports");
     // Above the system ports (RFC 6335), below the ports of health checks.
-    let ports =
-        section.parse("ports", form::PORTS).unwrap_or(Spanned::new(1024..=60_999, section.at));
+    let ports = section.parse_or("ports", form::PORTS, 1024..=60_999);
     section.finish();
     let addresses = addresses.map(|addresses| addresses.items).unwrap_or_default();
     SnatDraft { addresses, ports, ports_are_given }
@@ -131,7 +133,7 @@ fn read_timeouts(mut section: Section<'_>) -> Timeouts {
 }
 
 impl Draft {
-    /// The settings, without places. `None` if a port has no device, which is a mistake.
+    /// The settings, without places. `None` if something could not be read, which is a mistake.
     pub(super) fn into_settings(self) -> Option<Settings> {
         let mut ports = Vec::new();
         let mut networks = Vec::new();
@@ -151,7 +153,7 @@ impl Draft {
                 neighbors: values(port.neighbors),
             });
         }
-        let lent = &self.snat.ports.value;
+        let lent = self.snat.ports?.value;
         let snat = values(self.snat.addresses)
             .into_iter()
             .map(|address| SnatRange { address, ports: lent.clone() })
@@ -170,7 +172,7 @@ impl Draft {
             log_level: self.log_level,
             dataplane: self.dataplane.settings,
             ports,
-            network: Network { ports: networks, snat, probe_ports: self.health.probe_ports.value },
+            network: Network { ports: networks, snat, probe_ports: self.health.probe_ports?.value },
             timeouts: self.timeouts,
             model: Model { services: services.collect() },
             admin_socket: self.admin_socket,

@@ -1,14 +1,23 @@
 //! Strings with a form: durations, addresses, ranges of ports.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod address;
+mod duration;
+mod http;
+
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use spillway_lb::model::{Frontend, Protocol};
+use spillway_lb::model::Frontend;
+
+pub(super) use duration::words as duration_words;
 
 use super::device::PciAddress;
+use address::{address, frontend, mac, ports, prefix, socket};
+use duration::duration;
+use http::{http_host, http_path, statuses};
 
 /// Why a string is not of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,166 +90,6 @@ pub(super) const SOCKET_PATH: Form<PathBuf> = Form::new("the path of a socket", 
 pub(super) const HTTP_PATH: Form<String> = Form::new("a path such as \"/healthz\"", http_path);
 pub(super) const HTTP_HOST: Form<String> = Form::new("the name of a host", http_host);
 
-/// `500ms`, `2s`, `1m`, `1h`, `1d`.
-fn duration(text: &str) -> Result<Duration, Wrong> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit.trim_start() {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => {
-            return Err(Wrong::with_help(
-                format!("\"{text}\" is not a duration"),
-                "a whole number and ms, s, m, h or d, such as \"500ms\" or \"2s\"",
-            ));
-        }
-    };
-    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
-    ms.map(Duration::from_millis)
-        .ok_or_else(|| Wrong::new(format!("\"{text}\" is not a duration that fits")))
-}
-
-fn address(text: &str) -> Result<Ipv4Addr, Wrong> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let bare = text.trim_start_matches('[').split([']', '/', '%']).next().unwrap_or_default();
-    if matches!(bare.parse(), Ok(IpAddr::V6(_))) {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" is IPv6, which is not served yet"),
-            "give an IPv4 address",
-        ));
-    }
-    if let Some((address, _)) = text.split_once('/')
-        && address.parse::<Ipv4Addr>().is_ok()
-    {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" has a prefix; a single address is meant here"),
-            format!("write \"{address}\""),
-        ));
-    }
-    Err(Wrong::new(format!("\"{text}\" is not an IPv4 address")))
-}
-
-fn prefix(text: &str) -> Result<Ipv4Net, Wrong> {
-    let Some((host, length)) = text.split_once('/') else {
-        let host = address(text)?;
-        return Err(Wrong::with_help(
-            format!("\"{text}\" has no prefix length"),
-            format!("say how much of it is on-link, such as \"{host}/24\""),
-        ));
-    };
-    // IPv6 is told from a slip by `address`.
-    let host = address(host)?;
-    match length.parse() {
-        Ok(length @ 8..=32) => Ipv4Net::new(host, length)
-            .map_err(|_| Wrong::new(format!("\"{text}\" has a wrong prefix length"))),
-        Ok(_) | Err(_) => {
-            Err(Wrong::new(format!("\"{text}\": the prefix length must be 8 to 32, not {length}")))
-        }
-    }
-}
-
-fn port(text: &str, whole: &str) -> Result<u16, Wrong> {
-    match text.parse() {
-        Ok(0) => Err(Wrong::new(format!("\"{whole}\": port 0 is no port"))),
-        Ok(port) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
-        Ok(_) | Err(_) => {
-            Err(Wrong::new(format!("\"{whole}\": the port must be 1 to 65535, not \"{text}\"")))
-        }
-    }
-}
-
-fn socket(text: &str) -> Result<(Ipv4Addr, u16), Wrong> {
-    if text.matches(':').count() > 1 {
-        // Two colons: IPv6 in brackets or bare, or nonsense; `address` says which.
-        let host = text.rsplit_once("]:").map_or(text, |(host, _)| host);
-        address(host)?;
-    }
-    let Some((host, number)) = text.split_once(':') else {
-        let host = address(text)?;
-        return Err(Wrong::with_help(
-            format!("\"{text}\" has no port"),
-            format!("write the port behind a colon, such as \"{host}:80\""),
-        ));
-    };
-    Ok((address(host)?, port(number, text)?))
-}
-
-fn frontend(text: &str) -> Result<Frontend, Wrong> {
-    let (socket_text, protocol) = match text.rsplit_once('/') {
-        None => (text, Protocol::Tcp),
-        Some((socket, "tcp")) => (socket, Protocol::Tcp),
-        Some((socket, "udp")) => (socket, Protocol::Udp),
-        Some((socket, other)) => {
-            return Err(Wrong::with_help(
-                format!("\"{text}\": protocol \"{other}\" is not served"),
-                format!("write \"{socket}/tcp\" or \"{socket}/udp\""),
-            ));
-        }
-    };
-    let (address, port) = socket(socket_text)?;
-    Ok(Frontend { address: IpAddr::V4(address), port, protocol })
-}
-
-/// `31210` or `1024-60999`.
-fn ports(text: &str) -> Result<RangeInclusive<u16>, Wrong> {
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let (low, high) = (port(low.trim(), text)?, port(high.trim(), text)?);
-    if low > high {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" runs backwards"),
-            format!("write \"{high}-{low}\""),
-        ));
-    }
-    Ok(low..=high)
-}
-
-/// `204` or `200-399`.
-fn statuses(text: &str) -> Result<RangeInclusive<u16>, Wrong> {
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let status = |part: &str| match part.trim().parse() {
-        Ok(status @ 100..=599) => Ok(status),
-        Ok(_) | Err(_) => {
-            Err(Wrong::new(format!("\"{text}\": an HTTP status is 100 to 599, not \"{part}\"")))
-        }
-    };
-    let (low, high): (u16, u16) = (status(low)?, status(high)?);
-    if low > high {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" runs backwards"),
-            format!("write \"{high}-{low}\""),
-        ));
-    }
-    Ok(low..=high)
-}
-
-fn mac(text: &str) -> Result<[u8; 6], Wrong> {
-    let hex = |part: &str| match part.len() {
-        2 if part.bytes().all(|b| b.is_ascii_hexdigit()) => u8::from_str_radix(part, 16).ok(),
-        _ => None,
-    };
-    let bytes: Option<Vec<u8>> = text.split(':').map(hex).collect();
-    let mac: Option<[u8; 6]> = bytes.and_then(|bytes| bytes.try_into().ok());
-    let Some(mac) = mac else {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" is not a MAC address"),
-            "six bytes in hexadecimal, such as \"02:00:00:00:00:72\"",
-        ));
-    };
-    // IEEE 802: the lowest bit of the first byte makes an address a group's.
-    if mac[0] & 1 == 1 {
-        return Err(Wrong::new(format!("\"{text}\" is a multicast MAC; a neighbor has its own")));
-    }
-    if mac == [0; 6] {
-        return Err(Wrong::new(format!("\"{text}\" is nobody's MAC")));
-    }
-    Ok(mac)
-}
-
 fn pci(text: &str) -> Result<PciAddress, Wrong> {
     let parse = || {
         let (rest, function) = text.rsplit_once('.')?;
@@ -299,32 +148,6 @@ fn name(text: &str, marks: &str) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("\"{text}\" is longer than {LENGTH_MAX} characters")));
     }
     Ok(text.to_owned())
-}
-
-/// What may stand in a request line (RFC 9112, section 3.2.1).
-fn http_path(text: &str) -> Result<String, Wrong> {
-    if !text.starts_with('/') {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" does not start with '/'"),
-            format!("write \"/{text}\""),
-        ));
-    }
-    if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic()) {
-        return Err(Wrong::with_help(
-            format!("\"{text}\" cannot contain {bad:?}"),
-            "encode it with a percent sign, such as %20",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn http_host(text: &str) -> Result<String, Wrong> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    match text.chars().find(|c| !good(*c)) {
-        None if text.is_empty() => Err(Wrong::new("a host cannot be empty")),
-        None => Ok(text.to_owned()),
-        Some(bad) => Err(Wrong::new(format!("\"{text}\" cannot contain {bad:?}"))),
-    }
 }
 
 fn path(text: &str) -> Result<PathBuf, Wrong> {

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use spillway_lb::model::{CheckKind, HealthCheck};
 
-use super::form;
+use super::form::{self, duration_words};
 use super::report::{Report, Span, Spanned};
 use super::section::Section;
 
 /// The clockwork of a check.
 #[derive(Clone, Debug)]
 pub(super) struct Clockwork {
-    interval: Spanned<Duration>,
-    timeout: Spanned<Duration>,
+    /// `None` after a mistake, as is `timeout`.
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
     fall: u8,
     rise: u8,
     jitter_percent: u8,
@@ -23,7 +24,8 @@ pub(super) struct Clockwork {
 #[derive(Clone, Debug)]
 pub(super) struct HealthDefaults {
     pub(super) clockwork: Clockwork,
-    pub(super) probe_ports: Spanned<RangeInclusive<u16>>,
+    /// `None` after a mistake.
+    pub(super) probe_ports: Option<Spanned<RangeInclusive<u16>>>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -35,56 +37,67 @@ enum Kind {
 
 const KINDS: [(&str, Kind); 3] = [("tcp", Kind::Tcp), ("http", Kind::Http), ("none", Kind::None)];
 
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 const INTERVAL_MAX: Duration = Duration::from_hours(1);
 
 pub(super) fn read_defaults(mut section: Section<'_>) -> HealthDefaults {
     let built_in = Clockwork {
-        interval: Spanned::new(Duration::from_secs(2), section.at),
-        timeout: Spanned::new(Duration::from_secs(1), section.at),
+        interval: Some(Duration::from_secs(2)),
+        timeout: Some(Duration::from_secs(1)),
         fall: 3,
         rise: 2,
         jitter_percent: 10,
     };
     let clockwork = read_clockwork(&mut section, &built_in);
-    let probe_ports = section
-        .parse("probe_ports", form::PORTS)
-        .unwrap_or(Spanned::new(61_000..=65_535, section.at));
+    let probe_ports = section.parse_or("probe_ports", form::PORTS, 61_000..=65_535);
     section.finish();
     HealthDefaults { clockwork, probe_ports }
 }
 
 fn read_clockwork(section: &mut Section<'_>, defaults: &Clockwork) -> Clockwork {
-    let interval = section.parse("interval", form::DURATION);
-    if let Some(interval) = &interval
-        && !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval.value)
-    {
-        let message = format!("interval must be 10ms to 1h, not {:?}", interval.value);
-        section.error(interval.at, &message, None);
-    }
-    let timeout = section.parse("timeout", form::DURATION);
-    if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.is_zero()) {
-        section.error(timeout.at, "timeout cannot be 0", None);
-    }
+    let interval = read_duration(section, "interval", INTERVAL_MIN..=INTERVAL_MAX);
+    let timeout = read_duration(section, "timeout", TIMEOUT_MIN..=INTERVAL_MAX);
     let said = timeout.as_ref().or(interval.as_ref()).map(|said| said.at);
-    let clockwork = Clockwork {
-        interval: interval.unwrap_or_else(|| defaults.interval.clone()),
-        timeout: timeout.unwrap_or_else(|| defaults.timeout.clone()),
+    let or_default = |key, said: Option<Spanned<Duration>>, default| {
+        if section.has(key) { said.map(|said| said.value) } else { default }
+    };
+    let interval = or_default("interval", interval, defaults.interval);
+    let timeout = or_default("timeout", timeout, defaults.timeout);
+    // Once, where the operator said the one or the other; a check that inherits both is spared.
+    if let (Some(at), Some(interval), Some(timeout)) = (said, interval, timeout)
+        && timeout > interval
+    {
+        let message = format!(
+            "timeout {} is longer than the interval, {}",
+            duration_words(timeout),
+            duration_words(interval)
+        );
+        section.error(at, &message, Some("a check has to end before the next one begins"));
+    }
+    Clockwork {
+        interval,
+        timeout,
         fall: section.integer("fall", 1..=255).map_or(defaults.fall, |fall| fall.value),
         rise: section.integer("rise", 1..=255).map_or(defaults.rise, |rise| rise.value),
         jitter_percent: section
             .integer("jitter", 0..=50)
             .map_or(defaults.jitter_percent, |jitter| jitter.value),
-    };
-    // Once, where the operator said the one or the other; a check that inherits both is spared.
-    if let Some(at) = said
-        && clockwork.timeout.value > clockwork.interval.value
-    {
-        let (timeout, interval) = (clockwork.timeout.value, clockwork.interval.value);
-        let message = format!("timeout {timeout:?} is longer than the interval, {interval:?}");
-        section.error(at, &message, Some("a check has to end before the next one begins"));
     }
-    clockwork
+}
+
+fn read_duration(
+    section: &mut Section<'_>,
+    key: &'static str,
+    range: RangeInclusive<Duration>,
+) -> Option<Spanned<Duration>> {
+    let duration = section.parse(key, form::DURATION)?;
+    if range.contains(&duration.value) {
+        return Some(duration);
+    }
+    let [low, high, said] = [*range.start(), *range.end(), duration.value].map(duration_words);
+    section.error(duration.at, &format!("{key} must be {low} to {high}, not {said}"), None);
+    None
 }
 
 /// The check of one service. Without a word about it, a service with a TCP frontend is checked by
@@ -106,10 +119,10 @@ pub(super) fn read_check(
         // Which keys are right depends on the type.
         return None;
     }
-    let kind = kind.map(|kind| kind.value).unwrap_or_else(|| {
-        let http = section.has("path") || section.has("expect") || section.has("host");
-        if http { Kind::Http } else { default_kind }
-    });
+    // Its keys tell a type that is left out.
+    let is_http = section.has("path") || section.has("expect") || section.has("host");
+    let default_kind = if is_http { Kind::Http } else { default_kind };
+    let kind = kind.map_or(default_kind, |kind| kind.value);
     read_kind(section, kind, &defaults.clockwork)
 }
 
@@ -133,8 +146,8 @@ fn read_kind(mut section: Section<'_>, kind: Kind, defaults: &Clockwork) -> Opti
     Some(HealthCheck {
         kind: check_kind,
         port,
-        interval: clockwork.interval.value,
-        timeout: clockwork.timeout.value,
+        interval: clockwork.interval?,
+        timeout: clockwork.timeout?,
         fall: clockwork.fall,
         rise: clockwork.rise,
         jitter_percent: clockwork.jitter_percent,

@@ -44,30 +44,30 @@ impl<'a> Importer<'a> {
             let key = table.key(name).and_then(toml_edit::Key::span).unwrap_or_default();
             let child = join(path, name);
             self.note(child.clone(), key, item);
-            let value = self.item(child, item);
+            let value = self.item(&child, item);
             values.insert(name.to_owned(), value);
         }
         values
     }
 
-    pub(super) fn item(&mut self, path: Path, item: &Item) -> Value {
+    pub(super) fn item(&mut self, path: &Path, item: &Item) -> Value {
         let named = matches!(path.as_slice(), [list] if NAMED_LISTS.contains(&list.as_str()));
         if named && !(item.is_array() || item.is_array_of_tables()) {
-            return self.not_a_list(&path, item);
+            return self.not_a_list(path, item);
         }
         let elements: Vec<Item> = match item {
             Item::None => return Value::from(None::<String>),
-            Item::Table(table) => return Value::from(self.table_at(&path, table)),
+            Item::Table(table) => return Value::from(self.table_at(path, table)),
             Item::Value(TomlValue::Array(array)) => {
                 array.iter().cloned().map(Item::Value).collect()
             }
             Item::ArrayOfTables(tables) => tables.iter().cloned().map(Item::Table).collect(),
-            Item::Value(value) => return self.scalar(&path, value),
+            Item::Value(value) => return self.scalar(path, value),
         };
         if named {
-            self.named_list(&path, &elements)
+            self.named_list(path, &elements)
         } else {
-            Value::from(self.list(&path, &elements))
+            Value::from(self.list(path, &elements))
         }
     }
 
@@ -87,7 +87,7 @@ impl<'a> Importer<'a> {
         for (index, item) in elements.iter().enumerate() {
             let child = join(path, &format!("[{index}]"));
             self.note(child.clone(), item.span().unwrap_or_default(), item);
-            values.push(self.item(child, item));
+            values.push(self.item(&child, item));
         }
         values
     }
@@ -102,7 +102,7 @@ impl<'a> Importer<'a> {
             let name = item.as_table_like().and_then(|table| table.get("name"));
             let mut key = match name.and_then(Item::as_str) {
                 Some(name) => name.to_owned(),
-                None => format!("{}#{number}", self.origin),
+                None => format!("{}#{number}", self.short_name()),
             };
             if values.contains_key(&key) {
                 let at = self.span(&name.and_then(Item::span).unwrap_or_default());
@@ -115,7 +115,7 @@ impl<'a> Importer<'a> {
             }
             let child = join(path, &key);
             self.note(child.clone(), item.span().unwrap_or_default(), item);
-            let value = self.item(child, item);
+            let value = self.item(&child, item);
             values.insert(key, value);
         }
         Value::from(values)
@@ -142,6 +142,16 @@ impl<'a> Importer<'a> {
         let implied = item.as_table().is_some_and(toml_edit::Table::is_implicit);
         let [key, value] = [key, value].map(|at| at.start + self.shift..at.end + self.shift);
         self.spots.insert(path, Spot { key, value, implied, untyped: false });
+    }
+
+    /// Tells the nameless elements of one file from those of another.
+    fn short_name(&self) -> String {
+        match self.origin {
+            Origin::File(path) if self.layer > 0 => {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+            Origin::File(_) | Origin::Environment(_) | Origin::Flag(_) => String::new(),
+        }
     }
 
     fn span(&self, at: &Range<usize>) -> Span {

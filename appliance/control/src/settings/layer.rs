@@ -125,7 +125,7 @@ fn import_value(
         Ok(document) => {
             let shift = value_start.saturating_sub(PREFIX.len());
             let mut importer = Importer::new(index, origin, shift, report);
-            let value = importer.item(path.clone(), document.get("v")?);
+            let value = importer.item(path, document.get("v")?);
             Some((value, importer.into_spots()))
         }
         Err(error) => {

@@ -75,11 +75,9 @@ pub(super) fn merge(layers: &[Layer]) -> Result<Node, ConfigError> {
 }
 
 fn node(path: &Path, value: &Value, layers: &[Layer]) -> Node {
-    let (spot_layer, spot) = match value.kind {
-        ValueKind::Table(_) => find_first(path, layers),
-        _ => find_last(path, layers),
-    }
-    .map_or((0, None), |(layer, spot)| (layer, Some(spot)));
+    let is_table = matches!(value.kind, ValueKind::Table(_));
+    let found = if is_table { find_first(path, layers) } else { find_last(path, layers) };
+    let (spot_layer, spot) = found.map_or((0, None), |(layer, spot)| (layer, Some(spot)));
     let span = |at: &std::ops::Range<usize>| Span::new(spot_layer, at.start, at.end);
     Node {
         key: spot.map_or(Span::whole(0), |spot| span(&spot.key)),

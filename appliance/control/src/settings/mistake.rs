@@ -60,7 +60,7 @@ impl fmt::Display for Place {
             Origin::File(path) if self.line > 0 => {
                 write!(f, "{}:{}:{}", path.display(), self.line, self.column)
             }
-            origin => origin.fmt(f),
+            Origin::File(_) | Origin::Environment(_) | Origin::Flag(_) => self.origin.fmt(f),
         }
     }
 }

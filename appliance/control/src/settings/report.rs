@@ -52,20 +52,21 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn error(&self, at: Span, message: impl Into<String>) {
-        self.push(at, message.into(), None);
+    pub(super) fn error(&self, at: Span, message: impl AsRef<str>) {
+        self.push(at, message.as_ref(), None);
     }
 
     pub(super) fn error_with_help(
         &self,
         at: Span,
-        message: impl Into<String>,
-        help: impl Into<String>,
+        message: impl AsRef<str>,
+        help: impl AsRef<str>,
     ) {
-        self.push(at, message.into(), Some(help.into()));
+        self.push(at, message.as_ref(), Some(help.as_ref()));
     }
 
-    pub(super) fn push(&self, at: Span, message: String, help: Option<String>) {
+    pub(super) fn push(&self, at: Span, message: &str, help: Option<&str>) {
+        let (message, help) = (one_line(message), help.map(one_line));
         self.found.borrow_mut().push(Found { at, message, help });
     }
 
@@ -86,6 +87,15 @@ impl Report {
         };
         Mistakes::new(found.into_iter().filter_map(locate).collect())
     }
+}
+
+/// Messages quote what the operator wrote, which may hold anything.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 fn locate(layer: &Layer, at: Span) -> (Place, String) {

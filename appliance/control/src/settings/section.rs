@@ -37,8 +37,13 @@ impl<'t> Section<'t> {
                 Some(Self { what, entries, known: Vec::new(), at: node.at, report })
             }
             Kind::Nothing => None,
-            other => {
-                let found = other.words();
+            Kind::Untyped(_)
+            | Kind::String(_)
+            | Kind::Integer(_)
+            | Kind::Float
+            | Kind::Boolean(_)
+            | Kind::List(_) => {
+                let found = node.kind.words();
                 report.error(node.at, format!("{what}: expected a table, found {found}"));
                 None
             }
@@ -56,7 +61,7 @@ impl<'t> Section<'t> {
     }
 
     pub(super) fn error(&self, at: Span, message: &str, help: Option<&str>) {
-        self.report.push(at, self.say(message), help.map(str::to_owned));
+        self.report.push(at, &self.say(message), help);
     }
 
     pub(super) fn what(&self) -> &str {
@@ -65,10 +70,6 @@ impl<'t> Section<'t> {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, _)| name == key)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'t Node> {
@@ -97,6 +98,21 @@ impl<'t> Section<'t> {
     pub(super) fn parse<T>(&mut self, key: &'static str, form: Form<T>) -> Option<Spanned<T>> {
         let node = self.take(key)?;
         self.parse_node(key, node, form)
+    }
+
+    /// The same, or a default that is placed at the section. `None` only after a mistake.
+    pub(super) fn parse_or<T>(
+        &mut self,
+        key: &'static str,
+        form: Form<T>,
+        default: T,
+    ) -> Option<Spanned<T>> {
+        if self.has(key) {
+            self.parse(key, form)
+        } else {
+            self.known.push(key);
+            Some(Spanned::new(default, self.at))
+        }
     }
 
     pub(super) fn parse_node<T>(

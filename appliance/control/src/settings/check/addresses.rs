@@ -18,12 +18,15 @@ impl<'d> Addresses<'d> {
         Self { draft }
     }
 
-    /// The first port that has the address on its link, with the prefix.
-    pub(super) fn on_link(&self, address: Ipv4Addr) -> Option<(&'d PortDraft, Ipv4Net)> {
-        self.draft.ports.iter().find_map(|port| {
-            let prefix = port.addresses.iter().find(|own| own.value.contains(&address))?;
-            Some((port, prefix.value))
-        })
+    /// A packet to the address finds a way out, as far as the configuration can tell: by a link or
+    /// by a gateway.
+    pub(super) fn is_reachable(&self, address: Ipv4Addr) -> bool {
+        let ports = &self.draft.ports;
+        // Without a port that could be read, nothing can be told.
+        ports.is_empty()
+            || ports.iter().any(|port| {
+                port.gateway.is_some() || port.network_is_incomplete || is_on_link(port, address)
+            })
     }
 
     /// Why nothing can have this address, if nothing can.
@@ -34,14 +37,20 @@ impl<'d> Addresses<'d> {
             _ if address.is_loopback() => "a loopback address",
             _ if address.is_multicast() => "a multicast address",
             _ if address.octets()[0] >= 240 => "a reserved address",
-            _ => {
-                let (port, prefix) = self.on_link(address)?;
-                let end = end_of(prefix, address)?;
-                let (name, net) = (&port.name.value, prefix.trunc());
-                return Some(format!("{address} is the {end} address of {net} on port \"{name}\""));
-            }
+            _ => return self.end_of_a_link(address),
         };
         Some(format!("{address} is {kind}"))
+    }
+
+    fn end_of_a_link(&self, address: Ipv4Addr) -> Option<String> {
+        self.draft.ports.iter().find_map(|port| {
+            let (end, prefix) = port
+                .addresses
+                .iter()
+                .find_map(|own| Some((end_of(own.value, address)?, own.value.trunc())))?;
+            let name = &port.name.value;
+            Some(format!("{address} is the {end} address of {prefix} on port \"{name}\""))
+        })
     }
 
     /// The port whose own address it is.
@@ -59,8 +68,12 @@ impl<'d> Addresses<'d> {
         Some(format!("an address of service \"{}\"", service.name.value))
     }
 
-    /// Whose the address is, if it is that of another machine on a link.
+    /// Whose the address is, if it is that of another machine on a link. A gateway or a neighbor
+    /// with a port's own address is a mistake of its own, and no other machine.
     pub(super) fn stranger(&self, address: Ipv4Addr) -> Option<String> {
+        if self.port(address).is_some() {
+            return None;
+        }
         self.draft.ports.iter().find_map(|port| {
             let name = &port.name.value;
             if port.gateway.as_ref().is_some_and(|gateway| gateway.value == address) {
@@ -78,9 +91,13 @@ pub(super) fn has_address(port: &PortDraft, address: Ipv4Addr) -> bool {
     port.addresses.iter().any(|own| own.value.addr() == address)
 }
 
+pub(super) fn is_on_link(port: &PortDraft, address: Ipv4Addr) -> bool {
+    port.addresses.iter().any(|own| own.value.contains(&address))
+}
+
 /// "network" or "broadcast", if the address is that end of a prefix which has such ends: not
 /// of a /31 (RFC 3021) or a /32.
-pub(super) fn end_of(prefix: Ipv4Net, address: Ipv4Addr) -> Option<&'static str> {
+fn end_of(prefix: Ipv4Net, address: Ipv4Addr) -> Option<&'static str> {
     if prefix.prefix_len() > 30 {
         None
     } else if address == prefix.network() {

@@ -4,7 +4,7 @@ use super::super::device::DeviceSettings;
 use super::super::draft::Draft;
 use super::super::port::{self, PortDraft};
 use super::super::report::{Report, Spanned};
-use super::addresses::{Addresses, has_address};
+use super::addresses::{Addresses, has_address, is_on_link};
 
 /// Ports that a box may have.
 const PORTS_MAX: usize = 16;
@@ -135,8 +135,4 @@ fn check_neighbors(port: &PortDraft, addresses: &Addresses<'_>, report: &Report)
             report.error_with_help(neighbor.at, message, help);
         }
     }
-}
-
-fn is_on_link(port: &PortDraft, address: std::net::Ipv4Addr) -> bool {
-    port.addresses.iter().any(|own| own.value.contains(&address))
 }

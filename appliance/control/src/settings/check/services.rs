@@ -78,9 +78,7 @@ fn check_backend(
         complain(format!("backend {words}: {address} is {whose}"), "a backend is another machine");
     } else if let Some(why) = addresses.unusable(address) {
         complain(format!("backend {words}: {why}"), "a backend is the address of a host");
-    } else if addresses.on_link(address).is_none()
-        && !draft.ports.iter().any(|port| port.gateway.is_some() || port.network_is_incomplete)
-    {
+    } else if !addresses.is_reachable(address) {
         let help = "give a port an address in its prefix, or a gateway";
         complain(format!("backend {words} cannot be reached: no port has it on its link"), help);
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
 use super::super::draft::Draft;
-use super::super::report::Report;
+use super::super::report::{Report, Spanned};
 use super::addresses::Addresses;
 
 pub(super) fn check(draft: &Draft, report: &Report) {
@@ -12,9 +12,14 @@ pub(super) fn check(draft: &Draft, report: &Report) {
     if draft.snat.addresses.is_empty() {
         return;
     }
-    check_probe_ports(draft, report);
-    check_frontends(draft, report);
-    check_shares(draft, report);
+    let Some(lent) = &draft.snat.ports else { return };
+    if let Some(probe) = &draft.health.probe_ports {
+        check_probe_ports(draft, lent, probe, report);
+    }
+    check_frontends(draft, lent, report);
+    if !draft.dataplane.workers_are_incomplete {
+        check_shares(draft, lent, report);
+    }
 }
 
 fn check_addresses(draft: &Draft, report: &Report) {
@@ -45,8 +50,12 @@ fn service_of_backend(draft: &Draft, address: Ipv4Addr) -> Option<&str> {
 }
 
 /// Health checks leave from every SNAT address.
-fn check_probe_ports(draft: &Draft, report: &Report) {
-    let (lent, probe) = (&draft.snat.ports, &draft.health.probe_ports);
+fn check_probe_ports(
+    draft: &Draft,
+    lent: &Spanned<RangeInclusive<u16>>,
+    probe: &Spanned<RangeInclusive<u16>>,
+    report: &Report,
+) {
     if lent.value.start() <= probe.value.end() && probe.value.start() <= lent.value.end() {
         let at = if draft.snat.ports_are_given { lent.at } else { probe.at };
         let message = format!(
@@ -62,8 +71,8 @@ fn check_probe_ports(draft: &Draft, report: &Report) {
 
 /// A packet to a frontend's port must not look like a reply, nor a reply like a new flow. The
 /// protocol does not matter: ports are lent for TCP and for UDP.
-fn check_frontends(draft: &Draft, report: &Report) {
-    let (lent, probe) = (&draft.snat.ports, &draft.health.probe_ports.value);
+fn check_frontends(draft: &Draft, lent: &Spanned<RangeInclusive<u16>>, report: &Report) {
+    let probe = draft.health.probe_ports.as_ref().map(|probe| &probe.value);
     for service in &draft.services {
         let name = &service.name.value;
         for frontend in &service.frontends {
@@ -78,7 +87,7 @@ fn check_frontends(draft: &Draft, report: &Report) {
                 );
                 let at = if draft.snat.ports_are_given { lent.at } else { frontend.at };
                 report.error_with_help(at, message, without(&lent.value, port));
-            } else if probe.contains(&port) {
+            } else if let Some(probe) = probe.filter(|probe| probe.contains(&port)) {
                 let message = format!(
                     "service \"{name}\": port {port} on {address} is a port of health checks, {}",
                     words(probe)
@@ -107,8 +116,7 @@ fn without(range: &RangeInclusive<u16>, port: u16) -> String {
 
 /// The owner of a port is computed from its low bits, so a narrow range can leave a worker with
 /// nothing to lend.
-fn check_shares(draft: &Draft, report: &Report) {
-    let range = &draft.snat.ports;
+fn check_shares(draft: &Draft, range: &Spanned<RangeInclusive<u16>>, report: &Report) {
     let workers = draft.dataplane.settings.worker_cores.len();
     let mask = workers.next_power_of_two() - 1;
     let mut owns = vec![false; workers];

@@ -1,0 +1,14 @@
+//! Static mode's configuration as an operator meets it: files in a directory, variables, flags.
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod drivers;
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod mistakes;
+#[cfg(test)]
+mod shipped;
