@@ -24,7 +24,9 @@ const FUNCTIONS: &[&str] = &[
     "rte_log_set_global_level",
     "dpdk_errno",
     "dpdk_log_to_stderr",
+    "rte_eal_get_runtime_dir",
     "if_nametoindex",
+    "dpdk_interface_is_running",
     // Lcores
     "rte_eal_remote_launch",
     "rte_eal_wait_lcore",

@@ -9,9 +9,14 @@
 #ifndef SPILLWAY_DPDK_WRAPPER_H
 #define SPILLWAY_DPDK_WRAPPER_H
 
+#include <errno.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_dev.h>
@@ -31,6 +36,25 @@ static inline int dpdk_errno(void) { return rte_errno; }
 
 /* DPDK copies its log to syslog unless it is given a stream; stderr is the service manager's job. */
 static inline int dpdk_log_to_stderr(void) { return rte_openlog_stream(stderr); }
+
+/*
+ * Whether a kernel interface of this network namespace is up and has a carrier: 1, 0, or a negated
+ * error number. The drivers on top of kernel interfaces report a link that is always up.
+ */
+static inline int dpdk_interface_is_running(const char *name)
+{
+	struct ifreq request;
+	memset(&request, 0, sizeof(request));
+	strncpy(request.ifr_name, name, sizeof(request.ifr_name) - 1);
+	int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (socket_fd < 0)
+		return -errno;
+	int result = ioctl(socket_fd, SIOCGIFFLAGS, &request) < 0 ? -errno : 0;
+	close(socket_fd);
+	if (result < 0)
+		return result;
+	return (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
+}
 
 /*
  * Facts about struct rte_mbuf, which src/mbuf.rs mirrors: the compiler that knows the real struct

@@ -11,6 +11,8 @@ pub enum EalError {
     AlreadyStarted,
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error("instance {0:?}: the name starts with a dot")]
+    HiddenName(String),
     #[error(transparent)]
     Device(#[from] DeviceError),
     #[error("core {core} does not exist or is offline; online are {online:?}")]

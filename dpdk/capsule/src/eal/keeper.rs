@@ -22,6 +22,9 @@
 //! When the guard fails the memory is kept: a pool on the keeper's list, the environment until the
 //! process ends. That is a leak in the letter, chosen over a use after free.
 
+use std::ffi::CStr;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -32,11 +35,23 @@ use super::Worker;
 use crate::errno::Errno;
 use crate::mempool::RawPool;
 
+/// The names of one port.
+#[derive(Clone, Debug)]
+pub(crate) struct PortName {
+    /// The user's.
+    pub(crate) name: String,
+    /// DPDK's.
+    pub(crate) dpdk_name: String,
+    /// The kernel interface whose carrier is the port's link.
+    pub(crate) interface: Option<String>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Keeper {
     workers: Vec<Worker>,
-    /// The user's names of ports, and DPDK's.
-    port_names: Vec<(String, String)>,
+    port_names: Vec<PortName>,
+    /// The shared configuration lies in files of the runtime directory.
+    multi_process: bool,
     claimed_ports: Mutex<Vec<u16>>,
     retired_pools: Mutex<Vec<(RawPool, u32)>>,
     /// Launching is for one thread at a time: EAL checks and sets a worker's state in two steps.
@@ -55,10 +70,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    pub(super) fn new(workers: Vec<Worker>, port_names: Vec<(String, String)>) -> Self {
+    pub(super) fn new(
+        workers: Vec<Worker>,
+        port_names: Vec<PortName>,
+        multi_process: bool,
+    ) -> Self {
         Self {
             workers,
             port_names,
+            multi_process,
             claimed_ports: Mutex::default(),
             retired_pools: Mutex::default(),
             launching: Mutex::default(),
@@ -69,10 +89,9 @@ impl Keeper {
         &self.workers
     }
 
-    /// What DPDK calls the port that the settings call `name`.
-    pub(crate) fn dpdk_port_name(&self, name: &str) -> Option<&str> {
-        let (_, dpdk_name) = self.port_names.iter().find(|(user, _)| user == name)?;
-        Some(dpdk_name)
+    /// The names of the port that the settings call `name`.
+    pub(crate) fn port_name(&self, name: &str) -> Option<&PortName> {
+        self.port_names.iter().find(|port| port.name == name)
     }
 
     /// Claims a port for one `Port` value; `false` when another has it.
@@ -124,6 +143,14 @@ fn is_main_lcore() -> bool {
     own == main
 }
 
+/// Where EAL keeps this instance's files: its own directory, named by `EalSettings::name`.
+fn runtime_dir() -> PathBuf {
+    // SAFETY: the environment runs; returns a static NUL-terminated string.
+    let path = unsafe { c::rte_eal_get_runtime_dir() };
+    // SAFETY: as above.
+    PathBuf::from(unsafe { CStr::from_ptr(path) }.to_string_lossy().into_owned())
+}
+
 fn is_full(pool: RawPool, mbufs: u32) -> bool {
     let full = pool.available() == mbufs;
     // The count was read without ordering; what other threads did before is visible after this.
@@ -141,8 +168,16 @@ impl Drop for Keeper {
         if !lock(&self.retired_pools).iter().all(|(pool, mbufs)| is_full(*pool, *mbufs)) {
             return;
         }
+        let runtime_dir = runtime_dir();
         // SAFETY: the argument at the top of this file; nothing of this crate's is left.
         let ret = unsafe { c::rte_eal_cleanup() };
         debug_assert!(ret == 0, "rte_eal_cleanup: {}", Errno::from_return(ret));
+        // EAL leaves its directory behind, with the shared configuration's files in it. What cannot
+        // be removed does not disturb the next start.
+        let _ = if self.multi_process {
+            fs::remove_dir_all(runtime_dir)
+        } else {
+            fs::remove_dir(runtime_dir)
+        };
     }
 }

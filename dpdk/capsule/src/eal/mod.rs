@@ -15,7 +15,7 @@ use dpdk_sys as c;
 
 pub use error::EalError;
 pub use hugepages::hugepages_free_mib;
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::{Keeper, PortName};
 pub use lcore::{JoinError, LaunchError, LcoreHandle, LcoreId, Worker};
 pub use settings::{EalSettings, LogLevel, Memory};
 
@@ -48,7 +48,7 @@ impl Eal {
         }
         start(&arguments)?;
         let workers = settings.workers();
-        let keeper = Keeper::new(workers, port_names(&settings.devices));
+        let keeper = Keeper::new(workers, port_names(&settings.devices), settings.multi_process);
         let eal = Self { keeper: Arc::new(keeper) };
         for (index, device) in settings.devices.iter().enumerate() {
             plug(index, device)?;
@@ -109,13 +109,18 @@ fn dpdk_name(index: usize, probe: &Probe) -> String {
     }
 }
 
-fn port_names(devices: &[NamedDevice]) -> Vec<(String, String)> {
+fn port_names(devices: &[NamedDevice]) -> Vec<PortName> {
     devices
         .iter()
         .enumerate()
         .filter_map(|(index, named)| {
             let probe = named.device().probe().ok()?;
-            Some((named.name().to_owned(), dpdk_name(index, &probe)))
+            let (name, dpdk_name) = (named.name().to_owned(), dpdk_name(index, &probe));
+            let interface = match probe {
+                Probe::Pci { .. } => None,
+                Probe::Virtual { interface, .. } => interface,
+            };
+            Some(PortName { name, dpdk_name, interface })
         })
         .collect()
 }

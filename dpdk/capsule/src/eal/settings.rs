@@ -93,6 +93,10 @@ impl EalSettings {
 
     fn check(&self) -> Result<(), EalError> {
         NAME.check(&self.name)?;
+        if self.name.starts_with('.') {
+            // It becomes a directory, which is removed in the end: never "..".
+            return Err(EalError::HiddenName(self.name.clone()));
+        }
         let workers = self.worker_cores.len();
         if workers > WORKERS_MAX {
             return Err(EalError::Workers { workers, max: WORKERS_MAX });
@@ -209,6 +213,7 @@ mod tests {
         };
         assert!(refused(&|s| s.name = "a b".into()).contains("instance"));
         assert!(refused(&|s| s.name = "../x".into()).contains("instance"));
+        assert!(refused(&|s| s.name = "..".into()).contains("starts with a dot"));
         assert!(refused(&|s| s.main_core = 9_999).contains("core 9999"));
         assert!(refused(&|s| s.worker_cores = vec![0; 128]).contains("128 workers"));
         assert!(refused(&|s| s.memory = Memory::Ordinary { mib: 0 }).contains("0 MiB"));

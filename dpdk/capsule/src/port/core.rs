@@ -33,6 +33,8 @@ enum Stage {
 pub(super) struct PortCore {
     name: String,
     id: u16,
+    /// The kernel interface whose carrier is the link.
+    interface: Option<CString>,
     info: PortInfo,
     features: PortFeatures,
     stage: Stage,
@@ -47,8 +49,9 @@ pub(super) struct PortCore {
 impl PortCore {
     pub(super) fn open(keeper: &Arc<Keeper>, name: &str) -> Result<Self, PortError> {
         let unknown = || PortError::Unknown { name: name.to_owned() };
-        let dpdk_name = keeper.dpdk_port_name(name).ok_or_else(unknown)?;
-        let c_name = CString::new(dpdk_name).map_err(|_| unknown())?;
+        let names = keeper.port_name(name).ok_or_else(unknown)?;
+        let c_name = CString::new(names.dpdk_name.as_str()).map_err(|_| unknown())?;
+        let interface = names.interface.as_ref().and_then(|i| CString::new(i.as_str()).ok());
         let mut id = 0;
         // SAFETY: a NUL-terminated string and a place for the answer.
         let ret = unsafe { c::rte_eth_dev_get_port_by_name(c_name.as_ptr(), &raw mut id) };
@@ -63,6 +66,7 @@ impl PortCore {
         let mut core = Self {
             name: name.to_owned(),
             id,
+            interface,
             info: PortInfo::default(),
             features: PortFeatures::default(),
             stage: Stage::Open,
@@ -278,7 +282,12 @@ impl PortCore {
         let mut link = c::rte_eth_link::default();
         // SAFETY: the port exists, `link` is a place for the answer; stays "down" on failure.
         unsafe { c::rte_eth_link_get_nowait(self.id, &raw mut link) };
-        Link::from(link)
+        let mut link = Link::from(link);
+        if let Some(interface) = &self.interface {
+            // SAFETY: a NUL-terminated string that is only read.
+            link.up &= unsafe { c::dpdk_interface_is_running(interface.as_ptr()) } == 1;
+        }
+        link
     }
 
     pub(super) fn stats(&self) -> PortStats {

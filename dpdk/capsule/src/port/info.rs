@@ -66,8 +66,8 @@ pub struct PortFeatures {
     pub promiscuous: bool,
 }
 
-/// The state of a link. Virtual devices say "up" from their start on; `AF_PACKET` and `AF_XDP` do
-/// not follow the interface's carrier.
+/// The state of a link. `AF_PACKET` and `AF_XDP` follow the carrier of their interface (their drivers
+/// do not, so it is asked for here); file, loop and null devices are up from their start on.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub up: bool,
