@@ -12,7 +12,12 @@ fn what_is_not_toml_is_refused_where_it_stops_being_toml() {
             None,
         ),
         ("[health]", "[«dataplane»]", "not TOML: duplicate key", None),
-        (r#"interval = "2s""#, r#"interval = "2s"«"»"#, "not TOML: x", None),
+        (
+            r#"interval = "2s""#,
+            r#"interval = "2s"«"»"#,
+            "not TOML: unexpected key or value, expected newline, `#`",
+            None,
+        ),
         ("", "[[service« »", "not TOML: unclosed array table, expected `]]`", None),
     ]);
 }
