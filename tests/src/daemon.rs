@@ -11,7 +11,7 @@ use spillway_admin::{PortRow, ServiceRow, Status};
 
 use crate::error::{LabError, Result};
 use crate::lab::Lab;
-use crate::lab::topology::NodeId;
+use crate::lab::topology::{NodeId, Topology};
 use crate::process::{Process, output, until};
 use crate::programs;
 
@@ -98,7 +98,7 @@ impl Daemon {
 
     /// Stops it in good order.
     pub fn stop(&mut self) -> Result<ExitStatus> {
-        self.process.terminate()?;
+        self.process.signal("TERM")?;
         self.process.wait(STOP_TIMEOUT)
     }
 
@@ -197,4 +197,14 @@ impl Daemon {
         let answer = self.ask(&format!("-o json {words}"))?;
         serde_json::from_str(&answer).map_err(LabError::json(format!("spillway {words}")))
     }
+}
+
+/// A lab with servers, and the box in it, with every node of it active.
+pub fn lab_with_box(topology: Topology, options: &Options) -> Result<(Lab, Daemon)> {
+    let lab = Lab::with_servers(topology)?;
+    let mut daemon = Daemon::start(&lab, options)?;
+    for node in lab.node_ids() {
+        daemon.wait_for_state(node, BackendState::Active, READY_TIMEOUT)?;
+    }
+    Ok((lab, daemon))
 }

@@ -169,9 +169,9 @@ impl Process {
             .map_err(LabError::json(format!("report of {}: {line}", self.name)))
     }
 
-    /// SIGTERM: asks it to end in good order.
-    pub fn terminate(&mut self) -> Result<()> {
-        run("sh", &["-c", &format!("kill -TERM {}", self.pid())])
+    /// Sends it a signal by its name, such as `TERM`.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        run("sh", &["-c", &format!("kill -{signal} {}", self.pid())])
     }
 
     /// SIGKILL, and waits until it is gone.

@@ -43,8 +43,14 @@ pub fn command(program: &OsString, args: &[OsString], tethered: bool) -> Command
     } else {
         Command::new("sh")
     };
-    // A thousand clients need more file descriptors than the usual soft limit of 1024.
-    command.args(["-c", r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@""#, "sh"]);
+    // A thousand clients need more file descriptors than the usual soft limit of 1024. What is to
+    // stay must not hold anybody's stderr open: there is one pipe, and its reader may leave.
+    let script = if tethered {
+        r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@""#
+    } else {
+        r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@" 2>&1"#
+    };
+    command.args(["-c", script, "sh"]);
     command.args(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]);
     command.args(["--mount-proc", "--"]).arg(program).args(args);
     command.env(INSIDE, "yes");

@@ -60,8 +60,7 @@ fn shell() -> Result<ExitCode> {
 }
 
 /// What the shell knows besides its usual words.
-pub(crate) const WORDS: &str = "\
-  client COMMAND    runs a command where the client is:  client curl -s http://172.26.50.101:30645/
+pub(crate) const WORDS: &str = "  client COMMAND    runs a command where the client is:  client curl -s http://172.26.50.101:30645/
   node N COMMAND    ... on a node:                       node 2 ss -tn
   box COMMAND       ... in the box's namespace:          box ip -s link
   spillway ...      asks the box:                        spillway service list
@@ -116,6 +115,16 @@ fn choose(pid: Option<u32>) -> Result<u32> {
         (None, []) => bail!("no lab is up; `scripts/demo --keep` leaves one"),
         (None, _) => bail!("{} labs are up, name one: {kept:?}", kept.len()),
     }
+}
+
+/// The lab that a sandbox's outermost process started.
+pub(crate) fn kept_by(parent: u32) -> Result<u32> {
+    let parent = format!("PPid:\t{parent}");
+    let is_child = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == parent)
+    };
+    kept()?.into_iter().find(is_child).context("the lab is gone")
 }
 
 /// First processes of sandboxes that run this very program.

@@ -165,6 +165,24 @@ impl Lab {
         server.kill()
     }
 
+    /// SIGSTOP: the kernel still completes handshakes, but nobody answers.
+    pub fn pause_server(&self, node: NodeId) -> Result<()> {
+        self.signal_server(node, "STOP")
+    }
+
+    /// Ends [`Self::pause_server`].
+    pub fn resume_server(&self, node: NodeId) -> Result<()> {
+        self.signal_server(node, "CONT")
+    }
+
+    fn signal_server(&self, node: NodeId, signal: &str) -> Result<()> {
+        let server = self.servers.iter().find(|(id, _)| *id == node);
+        match server {
+            Some((_, server)) => server.signal(signal),
+            None => Err(LabError::Expectation(format!("{} runs no server", node.name()))),
+        }
+    }
+
     /// Lets the kernel route between client and nodes, in place of a box: proves the lab itself.
     pub fn route_by_kernel(&self) -> Result<()> {
         self.middle.ip(&format!("addr add {FRONT}/24 dev {}", self.front_interface()))?;

@@ -39,9 +39,10 @@ pub(crate) fn run(is_kept: bool) -> Result<ExitCode> {
         return keep::run_inside();
     }
     let (code, pid) = keep::run_and_keep()?;
+    let pid = shell::kept_by(pid)?;
     println!("\nThe lab stays up as process {pid}.");
-    println!("  scripts/lab --enter   opens a shell in it; there:\n{}", shell::WORDS);
-    println!("  scripts/lab --stop    ends it, with everything in it");
+    println!("  scripts/lab --stop {pid}    ends it, with everything in it");
+    println!("  scripts/lab --enter {pid}   opens a shell in it, which knows:\n{}", shell::WORDS);
     Ok(code)
 }
 
