@@ -138,4 +138,4 @@ pub fn asking_address(network: &Network, port: PortId, target: Ipv4Addr) -> Ipv4
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,6 +16,7 @@ use spillway_packet::flow::{self, Kind};
 
 use crate::Moment;
 use crate::arp::{Owned, asking_address, is_on_link};
+use crate::icmp;
 use crate::neighbors::Neighbors;
 use crate::probe::{Outcome, Packet, ProbeCounters, Prober};
 use crate::table::{Action, NeighborCounters, NeighborRow, NeighborState, NeighborTable, Sent};
@@ -176,10 +177,15 @@ impl Host {
                 let to = SocketAddrV4::new(tcp.dst, tcp.dport);
                 self.prober.receive(now, from, to, l3)
             }
+            Kind::IcmpOther(icmp) => {
+                // Without the padding of a short frame.
+                let end = usize::from(parsed.l3) + usize::from(icmp.total_len);
+                let message = frame.get(usize::from(parsed.l4)..end).unwrap_or_default();
+                icmp::unreachable(message).is_some_and(|said| self.prober.unreachable(&said))
+            }
             Kind::Udp(_)
             | Kind::IcmpEchoRequest(_)
             | Kind::IcmpEchoReply(_)
-            | Kind::IcmpOther(_)
             | Kind::OtherTransport(_)
             | Kind::Fragment(_)
             | Kind::Options(_)

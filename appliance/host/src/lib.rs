@@ -23,6 +23,7 @@
 
 pub mod arp;
 pub mod host;
+mod icmp;
 pub mod neighbors;
 pub mod probe;
 pub mod table;

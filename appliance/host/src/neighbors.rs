@@ -114,12 +114,14 @@ impl Neighbors {
         self.slots.get(start..start + WINDOW).unwrap_or_default().iter()
     }
 
+    /// SplitMix64's finalizer (Steele, Lea, Flood 2014): neighbours' addresses are often a
+    /// sequence, which one multiplication by an unlucky seed leaves in heaps.
     #[inline]
     fn hash(&self, key: u64) -> usize {
-        let product = u128::from(key ^ self.seed) * u128::from(0x9e37_79b9_7f4a_7c15 ^ self.seed);
-        #[expect(clippy::cast_possible_truncation, reason = "the fold takes both halves")]
-        let folded = (product as u64) ^ (product >> 64) as u64;
-        usize::try_from(folded).unwrap_or(0)
+        let z = key ^ self.seed;
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from(z ^ (z >> 31)).unwrap_or(0)
     }
 }
 

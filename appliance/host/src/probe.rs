@@ -6,7 +6,7 @@
 
 mod connection;
 mod http;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -18,6 +18,7 @@ use spillway_control::health::{ProbeError, ProbeId, ProbeRequest};
 use spillway_lb::verdict::Egress;
 
 use crate::Moment;
+use crate::icmp::Unreachable;
 pub use connection::Connection;
 
 /// What one check needs.
@@ -65,6 +66,8 @@ pub trait Conversation: Sized {
     fn next_due(&mut self, now: Moment) -> Option<Moment>;
     /// Whether the backend has answered the SYN with a SYN.
     fn is_connected(&self) -> bool;
+    /// The sequence number of the SYN, while it is not answered.
+    fn syn_sequence(&self) -> Option<u32>;
     /// Whether nothing is left to be said.
     fn is_over(&self) -> bool;
 }
@@ -178,14 +181,28 @@ impl<C: Conversation> Prober<C> {
         true
     }
 
+    /// Takes in what ICMP says of a segment; true when it ends a check. Only a SYN that is not
+    /// answered is believed to be lost, and only with its sequence number (RFC 5927, 4.1 and 6).
+    pub(crate) fn unreachable(&mut self, said: &Unreachable) -> bool {
+        let check = self.checks.get(&said.local.port());
+        let Some(check) = check.filter(|check| {
+            let tuple = check.local == said.local && check.remote == said.remote;
+            tuple && check.open && check.conversation.syn_sequence() == Some(said.sequence)
+        }) else {
+            self.counters.not_admitted += 1;
+            return false;
+        };
+        self.fail(check.id, said.error);
+        true
+    }
+
     /// Ends a check that cannot succeed, when its result is still owed.
     pub fn fail(&mut self, id: ProbeId, error: ProbeError) {
         let found = self.checks.iter().find(|(_, check)| check.id == id && check.open);
         let Some(port) = found.map(|(port, _)| *port) else { return };
         if let Some(check) = self.checks.remove(&port) {
-            let connected = contain(|| check.conversation.is_connected()).unwrap_or(false);
-            let answer = Some(Err(error));
-            self.outcomes.push(Outcome { id, egress: check.egress, answer, connected });
+            let (egress, connected) = (check.egress, check.conversation.is_connected());
+            self.outcomes.push(Outcome { id, egress, answer: Some(Err(error)), connected });
         }
     }
 

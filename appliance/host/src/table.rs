@@ -417,7 +417,7 @@ impl NeighborTable {
     fn forget(&mut self, key: Key) {
         self.schedule(key, None);
         if let Some(entry) = self.entries.remove(&key) {
-            self.drop_waiting(entry.waiting);
+            self.drop_waiting(&entry.waiting);
             self.writer.remove(key.0, key.1);
         }
     }
@@ -426,12 +426,12 @@ impl NeighborTable {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.state = State::Failed;
             let waiting = std::mem::take(&mut entry.waiting);
-            self.drop_waiting(waiting);
+            self.drop_waiting(&waiting);
         }
         self.schedule(key, Some(now.plus(FAILED_HOLD)));
     }
 
-    fn drop_waiting(&mut self, waiting: VecDeque<Box<[u8]>>) {
+    fn drop_waiting(&mut self, waiting: &VecDeque<Box<[u8]>>) {
         self.waiting_total = self.waiting_total.saturating_sub(waiting.len());
         self.counters.frames_unresolved += waiting.len() as u64;
     }

@@ -10,6 +10,8 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use spillway_control::health::ProbeError;
 use spillway_lb::model::CheckKind;
+use spillway_packet::ipv4;
+use spillway_packet::tcp::Tcp;
 
 use super::http::{self, Status, StatusLine};
 use super::wire::Wire;
@@ -53,6 +55,7 @@ pub struct Connection {
     question: Question,
     phase: Phase,
     connected: bool,
+    syn_sequence: Option<u32>,
     started: Moment,
     deadline: Moment,
 }
@@ -77,6 +80,12 @@ fn interface(now: Moment, local: SocketAddrV4, seed: u64, wire: &mut Wire) -> In
         debug_assert!(pushed.is_ok());
     });
     interface
+}
+
+/// The sequence number of a TCP segment behind an IPv4 header without options: smoltcp writes none.
+fn sequence(l3: &[u8]) -> Option<u32> {
+    let segment = Tcp::parse(l3.get(ipv4::HEADER_LEN..)?).ok()?;
+    Some(segment.seq())
 }
 
 impl Conversation for Connection {
@@ -117,6 +126,7 @@ impl Conversation for Connection {
             question,
             phase: if connecting.is_ok() { Phase::Connecting } else { Phase::Asking },
             connected: false,
+            syn_sequence: None,
             started: now,
             deadline: now.plus(request.timeout),
         }
@@ -140,6 +150,9 @@ impl Conversation for Connection {
     }
 
     fn sent(&mut self) -> Vec<Box<[u8]>> {
+        if self.phase == Phase::Connecting && self.syn_sequence.is_none() {
+            self.syn_sequence = self.wire.sent.first().and_then(|syn| sequence(syn));
+        }
         std::mem::take(&mut self.wire.sent)
     }
 
@@ -158,6 +171,10 @@ impl Conversation for Connection {
 
     fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    fn syn_sequence(&self) -> Option<u32> {
+        self.syn_sequence.filter(|_| self.phase == Phase::Connecting)
     }
 
     fn is_over(&self) -> bool {

@@ -12,13 +12,13 @@ const SENT_MAX: usize = 16;
 
 /// The two ends of one check's wire.
 #[derive(Debug, Default)]
-pub(super) struct Wire {
-    pub(super) received: VecDeque<Box<[u8]>>,
-    pub(super) sent: Vec<Box<[u8]>>,
+pub(crate) struct Wire {
+    pub(crate) received: VecDeque<Box<[u8]>>,
+    pub(crate) sent: Vec<Box<[u8]>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Received(Box<[u8]>);
+pub(crate) struct Received(Box<[u8]>);
 
 impl RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
@@ -27,7 +27,7 @@ impl RxToken for Received {
 }
 
 #[derive(Debug)]
-pub(super) struct Sending<'a>(&'a mut Vec<Box<[u8]>>);
+pub(crate) struct Sending<'a>(&'a mut Vec<Box<[u8]>>);
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
