@@ -22,7 +22,7 @@ use crate::desk::{Desk, DeskError};
 
 /// Connections that are answered at once.
 const CLIENTS_MAX: usize = 16;
-/// A client that asks or reads slower than this is let go.
+/// A client that has not asked by then, or does not read on for so long, is let go.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the socket cannot be served.
@@ -36,9 +36,7 @@ pub(crate) enum SocketError {
 
 /// Listens; a socket file that nobody answers is what a killed daemon left behind, and is replaced.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
-    let failed = |attempt| {
-        move |source| SocketError::Io { path: path.to_owned(), attempt, source }
-    };
+    let failed = |attempt| move |source| SocketError::Io { path: path.to_owned(), attempt, source };
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(failed("make the directory of"))?;
     }
@@ -70,13 +68,11 @@ pub(crate) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
         tokio::spawn(async move {
             let mut stream = BufReader::new(stream);
             let answered = match place {
-                Ok(_place) => tokio::time::timeout(PATIENCE, converse(&mut stream, &desk)).await,
-                Err(_) => Ok(fail(stream.get_mut(), ErrorCode::Busy, "too many clients").await),
+                Ok(_place) => converse(&mut stream, &desk).await,
+                Err(_) => fail(stream.get_mut(), ErrorCode::Busy, "too many clients").await,
             };
-            match answered {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "admin socket: a client went away"),
-                Err(_) => tracing::debug!("admin socket: a client was too slow"),
+            if let Err(error) = answered {
+                tracing::debug!(%error, "admin socket: a client was not answered in full");
             }
         });
     }
@@ -85,11 +81,11 @@ pub(crate) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
 async fn converse(stream: &mut BufReader<UnixStream>, desk: &Desk) -> io::Result<()> {
     let mut line = String::new();
     let mut bounded = (&mut *stream).take(REQUEST_BYTES_MAX as u64 + 1);
-    bounded.read_line(&mut line).await?;
+    within(bounded.read_line(&mut line)).await?;
     let request = match decode_request(&line) {
         Ok(request) => request,
         Err(error) => {
-            return stream.write_all(encode_error(&Failure::from(&error)).as_bytes()).await;
+            return send(stream.get_mut(), &encode_error(&Failure::from(&error))).await;
         }
     };
     let answer = match request {
@@ -106,7 +102,7 @@ async fn converse(stream: &mut BufReader<UnixStream>, desk: &Desk) -> io::Result
         Request::PortList => list(Ok(network::ports(desk))),
     };
     match answer {
-        Ok(text) => stream.write_all(text.as_bytes()).await,
+        Ok(text) => send(stream.get_mut(), &text).await,
         Err(error) => fail(stream.get_mut(), ErrorCode::Internal, &error.to_string()).await,
     }
 }
@@ -117,5 +113,15 @@ fn list<R: Row>(rows: Result<Vec<R>, DeskError>) -> Result<String, DeskError> {
 
 async fn fail(stream: &mut UnixStream, code: ErrorCode, message: &str) -> io::Result<()> {
     let failure = Failure { code, message: message.to_owned() };
-    stream.write_all(encode_error(&failure).as_bytes()).await
+    send(stream, &encode_error(&failure)).await
+}
+
+/// Writes a part of an answer to a client that reads.
+async fn send(stream: &mut UnixStream, text: &str) -> io::Result<()> {
+    within(stream.write_all(text.as_bytes())).await
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let patience = tokio::time::timeout(PATIENCE, work);
+    patience.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -43,8 +43,8 @@ impl Builder {
     /// The next Generation: as it is shown, and as the workers use it.
     pub(crate) fn build(&mut self) -> (Arc<Snapshot>, Tables) {
         let Self { settings, key, identities, states } = self;
-        let snapshot =
-            identities.snapshot(&settings.model, |service, backend| serves(states, service, backend));
+        let snapshot = identities
+            .snapshot(&settings.model, |service, backend| serves(states, service, backend));
         let tables = Tables::compile(&snapshot, &settings.network, *key);
         (Arc::new(snapshot), tables)
     }

@@ -25,11 +25,8 @@ pub(crate) fn dress(mbuf: &mut Mbuf, port: &PortIdentity, to: MacAddr) -> Result
         (false, true) => mbuf.push_front(TAG_LEN),
         (true, false) => mbuf.pull_front(TAG_LEN),
     };
-    let frame = mbuf.data_mut();
-    match ethernet::emit(frame, to, port.mac, port.vlan, ethertype::IPV4) {
-        Some(_) if resized => Ok(()),
-        Some(_) | None => Err(DropReason::NoRoom),
-    }
+    let written = ethernet::emit(mbuf.data_mut(), to, port.mac, port.vlan, ethertype::IPV4);
+    if resized && written > 0 { Ok(()) } else { Err(DropReason::NoRoom) }
 }
 
 /// One worker's transmit side: a queue and a burst in the making for every port.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use capsule::Burst;
 use capsule::Mempool;
-use capsule::{Multi, Receiver, Sender, Single};
+use capsule::{Receiver, Sender, Single};
 use spillway_control::health::{self, Target, Transition};
 use spillway_host::{Host, HostCounters, Moment, NeighborRow, Transmit};
 use spillway_lb::ids::PortId;
@@ -24,7 +24,11 @@ const NAP: Duration = Duration::from_micros(500);
 #[derive(Debug)]
 pub(crate) enum Order {
     /// What the box answers for, whom it forwards to, and the checks that are to run.
-    Serve { frontends: Vec<Ipv4Addr>, backends: Vec<Ipv4Addr>, targets: Vec<Target> },
+    Serve {
+        frontends: Vec<Ipv4Addr>,
+        backends: Vec<Ipv4Addr>,
+        targets: Vec<Target>,
+    },
     View(tokio::sync::oneshot::Sender<View>),
     Stop,
 }
@@ -36,8 +40,6 @@ pub(crate) struct View {
     pub(crate) neighbors: Vec<NeighborRow>,
     pub(crate) health: Vec<health::Row>,
     pub(crate) counters: HostCounters,
-    /// Frames that the ring to the transmitting worker did not take.
-    pub(crate) lost: u64,
 }
 
 /// The running thread.
@@ -50,8 +52,8 @@ pub(crate) struct HostThread {
 /// What the thread needs of DPDK, and where it reports.
 #[derive(Debug)]
 pub(crate) struct Wiring {
-    pub(crate) from_workers: Receiver,
-    pub(crate) to_worker: Sender,
+    pub(crate) from_workers: Receiver<Single>,
+    pub(crate) to_worker: Sender<Single>,
     pub(crate) pool: Arc<Mempool>,
     pub(crate) transitions: tokio::sync::mpsc::UnboundedSender<Transition>,
     pub(crate) started: Instant,
@@ -61,7 +63,6 @@ pub(crate) struct Wiring {
 struct Out<'w> {
     wiring: &'w mut Wiring,
     burst: Burst,
-    lost: u64,
 }
 
 impl HostThread {
@@ -87,7 +88,6 @@ impl HostThread {
 
 fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
     let mut burst = Burst::new();
-    let mut lost = 0;
     loop {
         let now = Moment::from_elapsed(wiring.started.elapsed());
         match inbox.try_recv() {
@@ -98,7 +98,7 @@ fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
                 host.set_targets(now, &targets);
             }
             Ok(Order::View(answer)) => {
-                let _ = answer.send(view(&host, now, lost));
+                let _ = answer.send(view(&host, now));
             }
             Err(mpsc::TryRecvError::Empty) => {}
         }
@@ -112,10 +112,8 @@ fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
                 }
             }
         }
-        let mut out = Out { wiring: &mut wiring, burst: Burst::new(), lost: 0 };
+        let mut out = Out { wiring: &mut wiring, burst: Burst::new() };
         let next = host.poll(now, &mut out);
-        out.flush();
-        lost += out.lost;
         for transition in host.transitions() {
             let _ = wiring.transitions.send(transition);
         }
@@ -126,13 +124,12 @@ fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
     }
 }
 
-fn view(host: &Host, now: Moment, lost: u64) -> View {
+fn view(host: &Host, now: Moment) -> View {
     View {
         now,
         neighbors: host.neighbor_rows(),
         health: host.health_rows(),
         counters: host.counters(),
-        lost,
     }
 }
 
@@ -143,17 +140,9 @@ impl Transmit for Out<'_> {
             return false;
         }
         mbuf.set_port(port.get());
-        if self.burst.is_full() {
-            self.flush();
-        }
-        self.burst.push(mbuf).is_ok()
-    }
-}
-
-impl Out<'_> {
-    fn flush(&mut self) {
-        self.wiring.to_worker.enqueue(&mut self.burst);
-        self.lost += self.burst.len() as u64;
+        let fits =
+            self.burst.push(mbuf).is_ok() && self.wiring.to_worker.enqueue(&mut self.burst) > 0;
         self.burst.clear();
+        fits
     }
 }

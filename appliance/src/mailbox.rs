@@ -34,11 +34,20 @@ pub(crate) struct Report {
 pub(crate) enum Question {
     Report(Box<Report>),
     /// Copies up to [`WALK_MAX`] records from index `from` on; `next` tells where to go on.
-    Flows { from: u32, records: Vec<FlowRecord>, next: Option<u32>, now: Tick },
+    Flows {
+        from: u32,
+        records: Vec<FlowRecord>,
+        next: Option<u32>,
+        now: Tick,
+    },
     /// Copies up to `usage.capacity()` rows.
-    Snat { usage: Vec<Usage> },
+    Snat {
+        usage: Vec<Usage>,
+    },
     /// Copies up to `counts.capacity()` entries, in the order of Service numbers.
-    Services { counts: Vec<ServiceCount> },
+    Services {
+        counts: Vec<ServiceCount>,
+    },
 }
 
 /// The worker did not answer in time: it hangs, or has stopped.
@@ -70,7 +79,11 @@ impl Mailbox {
     }
 
     /// The control side: asks, and waits up to a second. Callers take turns (see `Desk`).
-    pub(crate) async fn ask(&self, worker: usize, question: Question) -> Result<Question, NoAnswer> {
+    pub(crate) async fn ask(
+        &self,
+        worker: usize,
+        question: Question,
+    ) -> Result<Question, NoAnswer> {
         while self.answers.pop().is_some() {}
         drop(self.questions.force_push(question));
         for _ in 0..2000 {

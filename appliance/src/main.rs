@@ -47,7 +47,9 @@ impl Origin {
             file: self.config,
             overrides: self.overrides,
             env: std::env::vars_os()
-                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+                .filter_map(|(key, value)| {
+                    Some((key.into_string().ok()?, value.into_string().ok()?))
+                })
                 .collect(),
             cpus_online: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         })

@@ -13,7 +13,7 @@ use memmap2::{MmapMut, MmapOptions};
 /// Why the flow table has no memory.
 #[derive(Debug, thiserror::Error)]
 #[error("flow table: cannot {attempt} {path}: {source}")]
-pub struct MappingError {
+pub(crate) struct MappingError {
     attempt: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -25,18 +25,16 @@ pub struct MappingError {
 ///
 /// # Errors
 /// [`MappingError`] names the file and what was tried.
-pub fn create(path: &Path, bytes: usize) -> Result<&'static mut [u8], MappingError> {
-    let failed = |attempt| {
-        move |source| MappingError { attempt, path: path.to_owned(), source }
-    };
+pub(crate) fn create(path: &Path, bytes: usize) -> Result<&'static mut [u8], MappingError> {
+    let failed = |attempt| move |source| MappingError { attempt, path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true).mode(0o600);
     let file = options.open(path).map_err(failed("create"))?;
     file.set_len(bytes as u64).map_err(failed("size"))?;
     // SAFETY: the file was just made (mode 0600, in our own directory), and the daemon's lock on
     // that directory keeps another daemon from opening it: nobody else writes or truncates it.
-    let map: MmapMut = unsafe { MmapOptions::new().len(bytes).map_mut(&file) }
-        .map_err(failed("map"))?;
+    let map: MmapMut =
+        unsafe { MmapOptions::new().len(bytes).map_mut(&file) }.map_err(failed("map"))?;
     let map: &'static mut MmapMut = Box::leak(Box::new(map));
     Ok(&mut map[..])
 }

@@ -152,7 +152,8 @@ pub(crate) fn start(
             let workers = worker_count(settings);
             // AF_PACKET spreads frames over all of its sockets, so all of them are polled.
             let all = matches!(port.device, DeviceSettings::AfPacket { .. });
-            let rx_queues = if all { queues(port, workers).max(workers) } else { queues(port, workers) };
+            let rx_queues =
+                if all { queues(port, workers).max(workers) } else { queues(port, workers) };
             let wanted = capsule::PortSettings {
                 rx_queues,
                 tx_queues: workers,

@@ -61,7 +61,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let pool = Arc::new(Mempool::create(&eal, &pool_settings(&settings))?);
     let ports = ports::start(&eal, &settings, &pool)?;
     let socket = settings.admin_socket.clone();
-    let running = Running::start(&eal, pool, ports, Arc::new(settings))?;
+    let running = Running::start(&eal, pool, ports, &Arc::new(settings))?;
     let ended = runtime.block_on(running.serve(listener));
     drop(runtime);
     let _ = std::fs::remove_file(socket);
@@ -73,8 +73,7 @@ fn lock(state_dir: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(state_dir)
         .with_context(|| format!("state_dir: cannot make {}", state_dir.display()))?;
     let path = state_dir.join("lock");
-    let file =
-        File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     if file.try_lock().is_err() {
         bail!("state_dir {}: another spillwayd runs from it", state_dir.display());
     }
@@ -173,7 +172,7 @@ impl Running {
         eal: &Eal,
         pool: Arc<Mempool>,
         ports: Vec<RunningPort>,
-        settings: Arc<Settings>,
+        settings: &Arc<Settings>,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let key = random_key()?;
@@ -195,8 +194,8 @@ impl Running {
         )?;
         let (to_host, from_workers) = ring::<Multi, Single>(eal, "to-host", HOST_RING)?.split();
         let (to_worker, from_host) = ring::<Single, Single>(eal, "from-host", HOST_RING)?.split();
-        let count = usize::from(ports::worker_count(&settings));
-        let mut builder = Builder::new(Arc::clone(&settings), key);
+        let count = usize::from(ports::worker_count(settings));
+        let mut builder = Builder::new(Arc::clone(settings), key);
         let (snapshot, tables) = builder.build();
         let tables = Arc::new(tables);
         let publisher = Publisher::new(count, Arc::clone(&tables));
@@ -212,7 +211,7 @@ impl Running {
             stop: Arc::new(AtomicBool::new(false)),
             tsc: Tsc::new(eal),
             since_boot: since_boot(),
-            settings: Arc::clone(&settings),
+            settings: Arc::clone(settings),
         };
         let mut workers = Vec::new();
         for (index, worker) in fabric.build(queues, &publisher)?.into_iter().enumerate() {
@@ -222,7 +221,7 @@ impl Running {
         let wiring = Wiring { from_workers, to_worker, pool, transitions, started };
         let host = HostThread::start(host, wiring).context("cannot start the host stack")?;
         let desk = Desk::new(
-            Arc::clone(&settings),
+            Arc::clone(settings),
             started,
             facts,
             host,

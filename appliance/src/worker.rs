@@ -37,12 +37,12 @@ pub(crate) struct Worker {
     pub(crate) transmit: Transmit,
     pub(crate) neighbors: Arc<Neighbors>,
     /// Frames of our flows that other workers received.
-    pub(crate) taken_over: Receiver,
+    pub(crate) taken_over: Receiver<Single>,
     /// The other workers' rings, by [`WorkerId`]; `None` for ourselves.
     pub(crate) hand_over: Vec<Option<HandOver>>,
     pub(crate) to_host: HandOver,
     /// Frames that the host stack sends; one worker has it.
-    pub(crate) from_host: Option<Receiver>,
+    pub(crate) from_host: Option<Receiver<Single>>,
     pub(crate) slot: Arc<Slot>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: TickClock,
@@ -54,7 +54,7 @@ pub(crate) struct Worker {
 /// A ring and the burst that is being filled for it.
 #[derive(Debug)]
 pub(crate) struct HandOver {
-    ring: Sender,
+    ring: Sender<Multi>,
     burst: Burst,
     /// How to count what does not fit.
     full: DropReason,
@@ -69,7 +69,7 @@ pub(crate) struct Busy {
 }
 
 impl HandOver {
-    pub(crate) fn new(ring: Sender, full: DropReason) -> Self {
+    pub(crate) fn new(ring: Sender<Multi>, full: DropReason) -> Self {
         Self { ring, burst: Burst::new(), full }
     }
 }

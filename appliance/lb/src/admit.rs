@@ -43,7 +43,7 @@ impl Forwarder<'_> {
         match self.settings.steering {
             Steering::Nic => self.settings.worker,
             Steering::Software => {
-                let share = (hash >> 16 & 0xffff) * u64::from(workers) >> 16;
+                let share = (((hash >> 16) & 0xffff) * u64::from(workers)) >> 16;
                 WorkerId::new(u16::try_from(share).unwrap_or(0))
             }
         }
@@ -80,8 +80,14 @@ impl Forwarder<'_> {
         if packet.protocol == Protocol::Tcp && !packet.flags.opens() {
             return Err(Denied::told(DropReason::NotSyn, service.no_backend));
         }
-        self.open(now, packet, service)
-            .map_err(|reason| Denied::told(reason, service.no_backend))
+        let opened = self.open(now, packet, service);
+        if let Some(count) = self.service_counts.get_mut(service.id.index()) {
+            match opened {
+                Ok(_) => count.flows_created += 1,
+                Err(_) => count.refused += 1,
+            }
+        }
+        opened.map_err(|reason| Denied::told(reason, service.no_backend))
     }
 
     /// Selects a backend, lends a SNAT port and records the flow; all or nothing.
@@ -132,7 +138,7 @@ impl Forwarder<'_> {
         let identity = u64::from(backend.ip().to_bits()) << 16 | u64::from(backend.port());
         let hash = self.settings.hash_key.visible(packet.key, identity);
         let ranges = self.settings.network.snat.len() as u64;
-        let first = (hash & 0xffff_ffff) * ranges >> 32;
+        let first = ((hash & 0xffff_ffff) * ranges) >> 32;
         let mut reason = DropReason::SnatPortsExhausted;
         for step in 0..ranges {
             let range = u16::try_from((first + step) % ranges).unwrap_or(0);

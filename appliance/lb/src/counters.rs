@@ -6,6 +6,17 @@
 
 use crate::verdict::DropReason;
 
+/// Services whose flows are counted one by one; those numbered beyond are only in the totals.
+pub const SERVICES_COUNTED: usize = 16_384;
+
+/// What one Service's clients got from one worker.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceCount {
+    pub flows_created: u64,
+    /// First packets that were refused or dropped for want of a backend, a port or a record.
+    pub refused: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// Frames taken from ports and from other workers.

@@ -24,7 +24,7 @@ use crate::batch::{BURST_MAX, Batch, Verdicts};
 use crate::conntrack::{
     Conntrack, Direction, Ends, FlowKey, FlowRecord, FlowState, Found, RegionError, TickTimeouts,
 };
-use crate::counters::Counters;
+use crate::counters::{Counters, SERVICES_COUNTED, ServiceCount};
 use crate::hash::HashKey;
 use crate::ids::{PortId, WorkerId};
 use crate::model::{Network, Protocol, Timeouts};
@@ -112,6 +112,8 @@ pub struct Forwarder<'m> {
     pub(crate) rng: Rng,
     /// The caller adds what it did with the verdicts.
     pub counters: Counters,
+    /// Indexed by [`crate::ids::ServiceId`].
+    pub(crate) service_counts: Box<[ServiceCount]>,
 }
 
 impl<'m> Forwarder<'m> {
@@ -140,6 +142,7 @@ impl<'m> Forwarder<'m> {
             tables,
             settings,
             counters: Counters::default(),
+            service_counts: vec![ServiceCount::default(); SERVICES_COUNTED].into(),
         })
     }
 
@@ -184,6 +187,11 @@ impl<'m> Forwarder<'m> {
         &self.snat
     }
 
+    /// Per Service, indexed by [`crate::ids::ServiceId`].
+    pub fn service_counts(&self) -> &[ServiceCount] {
+        &self.service_counts
+    }
+
     pub fn settings(&self) -> &ForwarderSettings {
         &self.settings
     }
@@ -223,7 +231,15 @@ impl<'m> Forwarder<'m> {
                 let ends = ends(udp.src, udp.sport, udp.dst, udp.dport);
                 (Protocol::Udp, ends, TcpFlags::from_bits(0), udp.ttl)
             }
-            other => return self.settle(batch, at, other, l3, l4),
+            Kind::Arp
+            | Kind::IcmpEchoRequest(_)
+            | Kind::IcmpEchoReply(_)
+            | Kind::IcmpOther(_)
+            | Kind::OtherTransport(_)
+            | Kind::Fragment(_)
+            | Kind::Options(_)
+            | Kind::NotIp(_)
+            | Kind::Malformed(_) => return self.settle(batch, at, kind, l3, l4),
         };
         let key = FlowKey::new(protocol, ends);
         let hash = self.conntrack.hash(key);
@@ -286,13 +302,7 @@ impl<'m> Forwarder<'m> {
 
     /// A packet of a known flow: state, timer, rewrite, next hop.
     #[inline]
-    fn translate(
-        &mut self,
-        now: Tick,
-        found: Found,
-        frame: &mut [u8],
-        packet: &Packet,
-    ) -> Verdict {
+    fn translate(&mut self, now: Tick, found: Found, frame: &mut [u8], packet: &Packet) -> Verdict {
         let record = self.conntrack.touch(found, packet.flags, now, &self.timeouts);
         let Some(record) = record else { return Verdict::Drop(DropReason::NoFlow) };
         let rewrite = record.rewrite(found.direction);

@@ -15,9 +15,6 @@ macro_rules! id {
             pub const fn get(self) -> $repr {
                 self.0
             }
-            pub const fn index(self) -> usize {
-                self.0 as usize
-            }
         }
 
         impl fmt::Display for $name {
@@ -27,6 +24,18 @@ macro_rules! id {
         }
     };
 }
+
+macro_rules! index {
+    ($($name:ident),+) => {
+        $(impl $name {
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        })+
+    };
+}
+
+index!(WorkerId, PortId, ServiceId);
 
 id!(
     /// Index of a worker (one lcore). Dense: `0..worker_count`.

@@ -193,11 +193,11 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            tcp_syn: Duration::from_secs(60),
-            tcp_established: Duration::from_secs(7440),
-            tcp_closing: Duration::from_secs(60),
+            tcp_syn: Duration::from_mins(1),
+            tcp_established: Duration::from_mins(124),
+            tcp_closing: Duration::from_mins(1),
             udp_unreplied: Duration::from_secs(30),
-            udp: Duration::from_secs(300),
+            udp: Duration::from_mins(5),
         }
     }
 }

@@ -4,7 +4,7 @@
 /// Asks the processor to load the line of `value`. A hint: it changes nothing that can be observed.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a call would cost more than the hint saves")]
-pub fn prefetch<T>(value: &T) {
+pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -11,10 +11,9 @@ use spillway_lb::conntrack::{self, FlowRecord, TickTimeouts};
 use spillway_lb::model;
 use spillway_lb::snapshot::Snapshot;
 use spillway_lb::time::{TICK, Tick};
-use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
-use super::fail;
+use super::{fail, send};
 use crate::desk::Desk;
 
 /// Sends the rows that the filter lets through, at most `filter.limit`.
@@ -23,7 +22,7 @@ pub(super) async fn list(
     filter: &ConntrackFilter,
     stream: &mut UnixStream,
 ) -> io::Result<()> {
-    stream.write_all(encode_header(Kind::Conntrack).as_bytes()).await?;
+    send(stream, &encode_header(Kind::Conntrack)).await?;
     let snapshot = desk.snapshot();
     let timeouts = TickTimeouts::new(&desk.settings.timeouts);
     let limit = filter.limit.unwrap_or(u64::MAX);
@@ -45,17 +44,17 @@ pub(super) async fn list(
                     continue;
                 }
                 if count == limit {
-                    stream.write_all(text.as_bytes()).await?;
+                    send(stream, &text).await?;
                     let trailer = Trailer { count, truncated: true };
-                    return stream.write_all(encode_trailer(trailer).as_bytes()).await;
+                    return send(stream, &encode_trailer(trailer)).await;
                 }
                 text.push_str(&encode_row(&row));
                 count += 1;
             }
-            stream.write_all(text.as_bytes()).await?;
+            send(stream, &text).await?;
         }
     }
-    stream.write_all(encode_trailer(Trailer { count, truncated: false }).as_bytes()).await
+    send(stream, &encode_trailer(Trailer { count, truncated: false })).await
 }
 
 /// `None`: the flow ended while it was read.

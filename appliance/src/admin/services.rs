@@ -19,9 +19,10 @@ use crate::host_thread::View;
 /// Live flows, counted in one walk over the flow tables.
 #[derive(Debug, Default)]
 struct FlowCounts {
-    by_frontend: HashMap<(SocketAddrV4, model::Protocol), u64>,
-    by_frontend_and_backend: HashMap<(SocketAddrV4, model::Protocol, BackendId), u64>,
-    by_backend: HashMap<(SocketAddrV4, model::Protocol), u64>,
+    frontends: HashMap<(SocketAddrV4, model::Protocol), u64>,
+    /// By frontend and backend.
+    pairs: HashMap<(SocketAddrV4, model::Protocol, BackendId), u64>,
+    backends: HashMap<(SocketAddrV4, model::Protocol), u64>,
 }
 
 async fn count_flows(desk: &Desk) -> Result<FlowCounts, DeskError> {
@@ -35,10 +36,10 @@ async fn count_flows(desk: &Desk) -> Result<FlowCounts, DeskError> {
                 let protocol = record.protocol();
                 let frontend = record.original().destination;
                 let backend = record.reply().source;
-                *counts.by_frontend.entry((frontend, protocol)).or_default() += 1;
-                *counts.by_backend.entry((backend, protocol)).or_default() += 1;
+                *counts.frontends.entry((frontend, protocol)).or_default() += 1;
+                *counts.backends.entry((backend, protocol)).or_default() += 1;
                 let pair = (frontend, protocol, record.backend_id());
-                *counts.by_frontend_and_backend.entry(pair).or_default() += 1;
+                *counts.pairs.entry(pair).or_default() += 1;
             }
         }
     }
@@ -92,7 +93,7 @@ pub(super) async fn services(desk: &Desk) -> Result<Vec<ServiceRow>, DeskError> 
         let backend_row = |(index, backend): (u32, &SnapshotBackend)| {
             let (state, reason) = state(backend, checked(&view, service, backend));
             let pair = key.map(|(at, protocol)| (at, protocol, backend.id));
-            let flows = pair.and_then(|pair| flows.by_frontend_and_backend.get(&pair));
+            let flows = pair.and_then(|pair| flows.pairs.get(&pair));
             ServiceBackendRow {
                 index,
                 address: address(backend),
@@ -114,7 +115,7 @@ pub(super) async fn services(desk: &Desk) -> Result<Vec<ServiceRow>, DeskError> 
                 model::Scheduler::Maglev => Scheduler::Maglev,
             },
             backends: (1..).zip(&service.backends).map(backend_row).collect(),
-            flows: key.and_then(|key| flows.by_frontend.get(&key)).copied().unwrap_or(0),
+            flows: key.and_then(|key| flows.frontends.get(&key)).copied().unwrap_or(0),
             flows_total: total.flows_created,
             refused_total: total.refused,
         }
@@ -141,7 +142,7 @@ pub(super) async fn backends(desk: &Desk) -> Result<Vec<BackendRow>, DeskError> 
         let (state, reason) = state(backend, row);
         let since = row.map_or(desk.started.elapsed(), |row| view.now.since(row.since));
         let at = address(backend);
-        let flows = v4(at).and_then(|at| flows.by_backend.get(&(at, served)));
+        let flows = v4(at).and_then(|at| flows.backends.get(&(at, served)));
         let entry = rows.entry((at, protocol(served))).or_insert_with(|| BackendRow {
             address: at,
             protocol: protocol(served),

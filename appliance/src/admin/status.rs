@@ -2,13 +2,14 @@
 
 use spillway_admin::{DropReport, DropRow, PacketTotals, PollMode, Source, Status, WorkerRow};
 use spillway_control::settings::Poll;
+use spillway_host::HostCounters;
 use spillway_lb::verdict::DropReason;
 
 use crate::desk::{Desk, DeskError};
 use crate::mailbox::Report;
 
 pub(super) async fn status(desk: &Desk) -> Result<Status, DeskError> {
-    let reports = desk.reports().await?;
+    let (reports, host) = (desk.reports().await?, desk.view().await?.counters);
     let snapshot = desk.snapshot();
     let backends = || snapshot.services.iter().flat_map(|service| &service.backends);
     let serving = |backend: &&_| is_serving(backend);
@@ -32,24 +33,24 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, DeskError> {
         frontends: count::<usize>(frontends),
         backends_serving: count(backends().filter(serving).count()),
         backends: count(backends().count()),
-        packets: totals(&reports),
+        packets: with_host(totals(&reports), &host),
     })
 }
 
 pub(super) async fn drops(desk: &Desk) -> Result<DropReport, DeskError> {
-    let reports = desk.reports().await?;
+    let (reports, host) = (desk.reports().await?, desk.view().await?.counters);
     let drops = DropReason::ALL.iter().map(|reason| {
         let workers: Vec<u64> =
             reports.iter().map(|report| report.counters.dropped(*reason)).collect();
         DropRow {
             number: u16::from(*reason as u8),
             reason: reason.name().into(),
-            count: workers.iter().sum(),
+            count: workers.iter().sum::<u64>() + dropped_by_host(*reason, &host),
             workers,
             description: reason.description().into(),
         }
     });
-    Ok(DropReport { balance: totals(&reports), drops: drops.collect() })
+    Ok(DropReport { balance: with_host(totals(&reports), &host), drops: drops.collect() })
 }
 
 fn is_serving(backend: &spillway_lb::snapshot::SnapshotBackend) -> bool {
@@ -76,11 +77,32 @@ fn totals(reports: &[Report]) -> PacketTotals {
     }
 }
 
+/// What the host stack dropped of the frames that workers gave it.
+fn dropped_by_host(reason: DropReason, host: &HostCounters) -> u64 {
+    if reason == DropReason::NeighborUnresolved {
+        host.neighbors.frames_overflow + host.neighbors.frames_unresolved
+    } else if reason == DropReason::HostRefused {
+        host.probes.not_admitted
+    } else {
+        0
+    }
+}
+
+/// The workers' totals, with the host stack's drops moved from the local frames to the drops.
+fn with_host(totals: PacketTotals, host: &HostCounters) -> PacketTotals {
+    let dropped: u64 = DropReason::ALL.iter().map(|reason| dropped_by_host(*reason, host)).sum();
+    PacketTotals {
+        local: totals.local.saturating_sub(dropped),
+        dropped: totals.dropped + dropped,
+        ..totals
+    }
+}
+
 fn worker_row((id, (report, core)): (u16, (&Report, &usize))) -> WorkerRow {
     let totals = totals(std::slice::from_ref(report));
     #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
-    let busy = (report.cycles > 0)
-        .then(|| report.busy_cycles as f64 * 100.0 / report.cycles as f64);
+    let busy =
+        (report.cycles > 0).then(|| report.busy_cycles as f64 * 100.0 / report.cycles as f64);
     WorkerRow {
         id,
         core: count(*core),

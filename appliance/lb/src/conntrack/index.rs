@@ -11,9 +11,9 @@ use super::record::FlowIndex;
 use crate::prefetch::prefetch;
 
 /// Buckets that one lookup may touch.
-pub const PROBE_MAX: usize = 8;
+pub(super) const PROBE_MAX: usize = 8;
 /// Entries of one bucket.
-pub const BUCKET_ENTRIES: usize = 8;
+pub(super) const BUCKET_ENTRIES: usize = 8;
 
 /// An index entry: record number and direction. 0 is empty.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,6 @@ struct Home {
 #[inline]
 fn home(hash: u64, buckets: usize) -> Home {
     // The high half picks the bucket by multiplication (no division, any count), the low bits tag.
-    #[expect(clippy::cast_possible_truncation, reason = "the product's high half is < buckets")]
     let bucket = (((hash >> 32) * buckets as u64) >> 32) as usize;
     #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the tag")]
     let tag = (hash as u16).max(1);
@@ -186,7 +185,7 @@ mod tests {
     fn a_full_neighbourhood_refuses_and_nothing_is_half_entered() {
         let mut buckets = empty(64);
         let hash = 5 << 58;
-        for flow in 1..=(PROBE_MAX * BUCKET_ENTRIES) as u32 {
+        for (flow, _) in (1..).zip(0..PROBE_MAX * BUCKET_ENTRIES) {
             assert!(insert(&mut buckets, hash, Entry::new(FlowIndex(flow), Direction::Original)));
         }
         let before = buckets.clone();

@@ -72,7 +72,7 @@ const fn bucket_count(flows_max: u32) -> usize {
 /// Bytes that a table of `flows_max` flows needs: about 85 per flow and 16 KiB.
 pub const fn bytes_for(flows_max: u32) -> usize {
     size_of::<Header>()
-        + SLOTS * size_of::<u32>()
+        + SLOTS as usize * size_of::<u32>()
         + bucket_count(flows_max) * size_of::<Bucket>()
         + (flows_max as usize + 1) * size_of::<FlowRecord>()
 }
@@ -101,9 +101,9 @@ pub(super) fn create(
     }
     let (have, need) = (region.len(), bytes_for(flows_max));
     let too_small = RegionError::TooSmall { have, need };
-    let (header, rest) =
-        region.split_at_mut_checked(size_of::<Header>()).ok_or(too_small)?;
-    let (wheel, rest) = rest.split_at_mut_checked(SLOTS * size_of::<u32>()).ok_or(too_small)?;
+    let (header, rest) = region.split_at_mut_checked(size_of::<Header>()).ok_or(too_small)?;
+    let (wheel, rest) =
+        rest.split_at_mut_checked(SLOTS as usize * size_of::<u32>()).ok_or(too_small)?;
     let (buckets, rest) = rest
         .split_at_mut_checked(bucket_count(flows_max) * size_of::<Bucket>())
         .ok_or(too_small)?;

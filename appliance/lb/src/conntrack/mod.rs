@@ -216,12 +216,7 @@ impl<'m> Conntrack<'m> {
     /// Hands live records from index `from` on to `each` until it has seen `max` indices. Returns
     /// where to go on; `None` at the end. Flows that come and go between calls may be missed or
     /// not; none is handed out twice.
-    pub fn walk(
-        &self,
-        from: u32,
-        max: u32,
-        mut each: impl FnMut(&FlowRecord),
-    ) -> Option<u32> {
+    pub fn walk(&self, from: u32, max: u32, mut each: impl FnMut(&FlowRecord)) -> Option<u32> {
         let from = from.max(1);
         let end = from.saturating_add(max).min(self.parts.header.fresh);
         let seen = self.parts.records.get(from as usize..end as usize).unwrap_or_default();
@@ -244,7 +239,7 @@ impl<'m> Conntrack<'m> {
     }
 
     fn take_record(&mut self) -> Option<FlowIndex> {
-        let header = &mut self.parts.header;
+        let header = &mut *self.parts.header;
         if header.free != 0 {
             let at = FlowIndex(header.free);
             header.free = self.parts.records.get(at.0 as usize)?.wheel_next;
@@ -283,8 +278,7 @@ impl<'m> Conntrack<'m> {
     fn forget(&mut self, flow: FlowIndex, record: &FlowRecord) {
         for direction in [Direction::Original, Direction::Reply] {
             let hash = self.hash(record.key(direction));
-            let was_there =
-                index::remove(self.parts.buckets, hash, Entry::new(flow, direction));
+            let was_there = index::remove(self.parts.buckets, hash, Entry::new(flow, direction));
             debug_assert!(was_there, "a record has two index entries or none");
         }
         self.give_record(flow);

@@ -67,7 +67,6 @@ impl FlowState {
                 Direction::Original => self,
                 Direction::Reply => Self::UdpReplied,
             },
-            Self::Closing | Self::Reset => self,
             Self::SynSent
             | Self::SynReceived
             | Self::Established
@@ -90,7 +89,12 @@ impl FlowState {
                 Direction::Original if flags.ack() && !flags.syn() => Self::Established,
                 Direction::Original | Direction::Reply => self,
             },
-            Self::Established | Self::FinClient | Self::FinBackend => self,
+            // What is over stays over until a SYN takes its place.
+            Self::Established
+            | Self::FinClient
+            | Self::FinBackend
+            | Self::Closing
+            | Self::Reset => self,
         }
     }
 

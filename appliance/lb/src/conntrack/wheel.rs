@@ -7,9 +7,9 @@ use super::record::{FlowIndex, FlowRecord};
 use crate::time::Tick;
 
 /// Slots of the wheel: 409.6 s at 100 ms each.
-pub(super) const SLOTS: usize = 4096;
+pub(super) const SLOTS: u32 = 4096;
 /// Furthest place ahead of the cursor, so that a slot is never linked into while it is emptied.
-const AHEAD_MAX: u32 = SLOTS as u32 - 1;
+const AHEAD_MAX: u32 = SLOTS - 1;
 /// Marks a `wheel_prev` that is a slot and not a record.
 const IS_SLOT: u32 = 1 << 31;
 
@@ -23,7 +23,7 @@ pub(super) struct Wheel<'w> {
 }
 
 const fn slot(tick: u32) -> u32 {
-    tick & (SLOTS as u32 - 1)
+    tick & (SLOTS - 1)
 }
 
 impl Wheel<'_> {
