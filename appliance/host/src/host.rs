@@ -1,5 +1,7 @@
 //! The host stack as a whole: frames in, time in, frames out.
 
+mod outbox;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -11,18 +13,17 @@ use spillway_lb::route::Routes;
 use spillway_lb::verdict::Egress;
 use spillway_packet::MacAddr;
 use spillway_packet::arp::{self, Arp, ArpOp};
-use spillway_packet::ethernet::{self, ethertype};
 use spillway_packet::flow::{self, Kind};
 
 use crate::Moment;
-use crate::arp::{Owned, asking_address, is_on_link};
+use crate::arp::{Owned, is_on_link};
 use crate::icmp;
 use crate::neighbors::Neighbors;
 use crate::probe::{Outcome, Packet, ProbeCounters, Prober};
 use crate::table::{Action, NeighborCounters, NeighborRow, NeighborState, NeighborTable, Sent};
+use outbox::Outbox;
 
-/// Frames that wait for the next [`Host::poll`]; more are dropped and counted.
-pub const OUTBOX_MAX: usize = 4096;
+pub use outbox::OUTBOX_MAX;
 
 /// The world outside: one whole frame to be sent.
 pub trait Transmit {
@@ -75,7 +76,6 @@ pub struct HostCounters {
 #[derive(Debug)]
 pub struct Host {
     network: Network,
-    port_macs: Vec<MacAddr>,
     routes: Routes,
     neighbors: Arc<Neighbors>,
     table: NeighborTable,
@@ -83,7 +83,7 @@ pub struct Host {
     engine: Engine,
     prober: Prober,
     transitions: Vec<Transition>,
-    outbox: Vec<(PortId, Box<[u8]>)>,
+    outbox: Outbox,
     counters: HostCounters,
 }
 
@@ -121,10 +121,9 @@ impl Host {
             engine: Engine::new(seed).with_in_flight_max(in_flight_max),
             prober: Prober::new(network.probe_ports.clone(), seed.rotate_left(32)),
             transitions: Vec::new(),
-            outbox: Vec::new(),
+            outbox: Outbox::new(&network, &port_macs),
             counters: HostCounters::default(),
             network,
-            port_macs,
         };
         host.set_owned(now, []);
         host.set_backends(now, []);
@@ -222,13 +221,7 @@ impl Host {
             self.announce(port, address);
         }
         self.carry_out();
-        for (port, frame) in std::mem::take(&mut self.outbox) {
-            if outside.transmit(port, &frame) {
-                self.counters.transmitted += 1;
-            } else {
-                self.counters.transmit_failed += 1;
-            }
-        }
+        self.outbox.flush(outside);
         let dues = [
             self.engine.next_due(),
             self.prober.next_due(now),
@@ -263,14 +256,16 @@ impl Host {
             neighbors: self.table.counters(),
             probes: self.prober.counters(),
             probes_lost: self.engine.lost(),
+            transmitted: self.outbox.transmitted,
+            transmit_failed: self.outbox.failed,
             ..self.counters
         }
     }
 
     fn receive_arp(&mut self, now: Moment, port: PortId, arp: &Arp) -> bool {
-        let Some(&own_mac) = self.port_macs.get(port.index()) else { return false };
+        let Some(own_mac) = self.outbox.mac(port) else { return false };
         // Our own words, come back by a loop or a mirror port.
-        if self.port_macs.contains(&arp.sender_mac) {
+        if self.outbox.is_own_mac(arp.sender_mac) {
             return false;
         }
         if self.owned.is_owned_on(port, arp.sender_ip) {
@@ -290,7 +285,7 @@ impl Host {
                 self.table.claimed(now, port, arp.sender_ip, arp.sender_mac);
                 if self.owned.is_owned_on(port, arp.target_ip) {
                     self.counters.arp_answered += 1;
-                    self.emit_arp(port, &arp.answer(own_mac), arp.sender_mac);
+                    self.outbox.arp(port, &arp.answer(own_mac), arp.sender_mac);
                     // It is about to talk to us, so that we shall talk to it: ask, do not believe.
                     if on_link {
                         self.table.want(now, port, arp.sender_ip);
@@ -320,7 +315,7 @@ impl Host {
     fn settle(&mut self, now: Moment) {
         for Packet { id, egress, l3 } in self.prober.packets() {
             let Egress { port, next_hop } = egress;
-            let Some(frame) = self.frame(port, &l3) else { continue };
+            let Some(frame) = self.outbox.frame(port, &l3) else { continue };
             let sent = self.table.send(now, port, next_hop, frame);
             let failed = self.table.state(port, next_hop) == Some(NeighborState::Failed);
             if sent == Sent::Dropped && failed {
@@ -360,59 +355,17 @@ impl Host {
     fn carry_out(&mut self) {
         for action in self.table.actions() {
             match action {
-                Action::Ask { port, address, to } => self.ask(port, address, to),
-                Action::Send { port, mac, mut frame } => {
-                    let Some(own) = self.port_macs.get(port.index()) else { continue };
-                    if ethernet::set_addresses(&mut frame, mac, *own) {
-                        self.push(port, frame);
-                    }
+                Action::Ask { port, address, to } => {
+                    self.outbox.ask(&self.network, port, address, to);
                 }
+                Action::Send { port, mac, frame } => self.outbox.send(port, mac, frame),
             }
         }
     }
 
-    fn ask(&mut self, port: PortId, address: Ipv4Addr, to: Option<MacAddr>) {
-        let Some(&mac) = self.port_macs.get(port.index()) else { return };
-        let from = asking_address(&self.network, port, address);
-        let question = Arp::request(mac, from, address);
-        self.emit_arp(port, &question, to.unwrap_or(MacAddr::BROADCAST));
-    }
-
-    /// RFC 5227, 3: a request for our own address, from it.
     fn announce(&mut self, port: PortId, address: Ipv4Addr) {
-        let Some(&mac) = self.port_macs.get(port.index()) else { return };
         self.counters.announced += 1;
-        self.emit_arp(port, &Arp::request(mac, address, address), MacAddr::BROADCAST);
-    }
-
-    fn emit_arp(&mut self, port: PortId, arp: &Arp, to: MacAddr) {
-        let mut frame = [0; arp::FRAME_LEN_MAX];
-        let len = arp.emit(&mut frame, to, self.vlan(port));
-        if let Some(frame) = len.and_then(|len| frame.get(..len)) {
-            self.push(port, frame.into());
-        }
-    }
-
-    /// An IPv4 packet with a link header whose MACs are still to be written.
-    fn frame(&self, port: PortId, l3: &[u8]) -> Option<Box<[u8]>> {
-        let mac = *self.port_macs.get(port.index())?;
-        let vlan = self.vlan(port);
-        let mut frame = vec![0; ethernet::header_len(vlan)];
-        ethernet::emit(&mut frame, MacAddr::ZERO, mac, vlan, ethertype::IPV4);
-        frame.extend_from_slice(l3);
-        Some(frame.into_boxed_slice())
-    }
-
-    fn vlan(&self, port: PortId) -> Option<u16> {
-        self.network.ports.get(port.index()).and_then(|port| port.vlan)
-    }
-
-    fn push(&mut self, port: PortId, frame: Box<[u8]>) {
-        if self.outbox.len() < OUTBOX_MAX {
-            self.outbox.push((port, frame));
-        } else {
-            self.counters.transmit_failed += 1;
-        }
+        self.outbox.announce(port, address);
     }
 }
 

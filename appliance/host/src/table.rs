@@ -12,8 +12,9 @@
 //! being asked, only it may answer; a claim that nobody asked for can cause one question per
 //! second to the present owner, and never a change.
 
+mod entry;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ use spillway_packet::MacAddr;
 
 use crate::Moment;
 use crate::neighbors::{NEIGHBORS_MAX, Writer};
+use entry::{Entry, State};
+
+pub use entry::{NeighborCounters, NeighborRow, NeighborState};
 
 /// Questions to one neighbour are this far apart.
 pub const ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,47 +42,6 @@ pub const WAITING_TOTAL_MAX: usize = 1024;
 /// Learned neighbours that may be begun per second, and at once.
 pub const LEARN_RATE: u32 = 1000;
 
-/// What is known of a neighbour.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum NeighborState {
-    /// Asked for by broadcast; no answer yet.
-    Incomplete,
-    Reachable,
-    /// Being asked again; its MAC is still used.
-    Stale,
-    /// Did not answer; left alone for a while.
-    Failed,
-    /// Pinned by the configuration.
-    Static,
-}
-
-impl fmt::Display for NeighborState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Incomplete => "incomplete",
-            Self::Reachable => "reachable",
-            Self::Stale => "stale",
-            Self::Failed => "failed",
-            Self::Static => "static",
-        })
-    }
-}
-
-/// One neighbour, for display.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NeighborRow {
-    pub port: PortId,
-    pub address: Ipv4Addr,
-    pub mac: Option<MacAddr>,
-    pub state: NeighborState,
-    /// Kept for ever: a gateway, a backend, or pinned. Others go when they stop answering.
-    pub configured: bool,
-    /// When it last answered.
-    pub confirmed: Option<Moment>,
-    /// Frames that wait for its MAC.
-    pub waiting: usize,
-}
-
 /// What the table wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -88,81 +51,7 @@ pub enum Action {
     Send { port: PortId, mac: MacAddr, frame: Box<[u8]> },
 }
 
-/// Counted since the start.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct NeighborCounters {
-    /// Questions sent.
-    pub asked: u64,
-    /// Answers believed.
-    pub learned: u64,
-    /// Claims and answers that nobody asked for.
-    pub unsolicited: u64,
-    /// Learned neighbours that made room for others.
-    pub evicted: u64,
-    /// Neighbours that found no slot in the workers' table; their frames take the slow way.
-    pub crowded: u64,
-    /// Frames dropped because too many waited already, or too many neighbours were being learned.
-    pub frames_overflow: u64,
-    /// Frames dropped because their neighbour did not answer.
-    pub frames_unresolved: u64,
-}
-
 type Key = (PortId, Ipv4Addr);
-
-#[derive(Copy, Clone, Debug)]
-enum State {
-    Incomplete { asks: u8 },
-    Reachable { mac: MacAddr },
-    Stale { mac: MacAddr, asks: u8 },
-    Failed,
-    Static { mac: MacAddr },
-}
-
-#[derive(Debug)]
-struct Entry {
-    state: State,
-    configured: bool,
-    /// Order of arrival, for eviction.
-    serial: u64,
-    /// When something is to be done; also its place in the timers.
-    due: Option<Moment>,
-    asked: Option<Moment>,
-    confirmed: Option<Moment>,
-    waiting: VecDeque<Box<[u8]>>,
-}
-
-impl Entry {
-    const fn mac(&self) -> Option<MacAddr> {
-        match self.state {
-            State::Reachable { mac } | State::Stale { mac, .. } | State::Static { mac } => {
-                Some(mac)
-            }
-            State::Incomplete { .. } | State::Failed => None,
-        }
-    }
-
-    const fn shown(&self) -> NeighborState {
-        match self.state {
-            State::Incomplete { .. } => NeighborState::Incomplete,
-            State::Reachable { .. } => NeighborState::Reachable,
-            State::Stale { .. } => NeighborState::Stale,
-            State::Failed => NeighborState::Failed,
-            State::Static { .. } => NeighborState::Static,
-        }
-    }
-
-    /// Who goes first when the table is full: who did not answer, who has not yet, the oldest.
-    const fn eviction_order(&self) -> (u8, u64) {
-        let class = match self.state {
-            State::Failed => 0,
-            State::Incomplete { .. } => 1,
-            State::Stale { .. } => 2,
-            State::Reachable { .. } => 3,
-            State::Static { .. } => 4,
-        };
-        (class, self.serial)
-    }
-}
 
 /// Whether a frame found its way.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -191,7 +80,7 @@ pub struct NeighborTable {
 }
 
 impl NeighborTable {
-    pub const fn new(writer: Writer) -> Self {
+    pub fn new(writer: Writer) -> Self {
         Self {
             writer,
             entries: BTreeMap::new(),
@@ -201,15 +90,7 @@ impl NeighborTable {
             serial_next: 0,
             tokens: LEARN_RATE,
             tokens_at: Moment::ZERO,
-            counters: NeighborCounters {
-                asked: 0,
-                learned: 0,
-                unsolicited: 0,
-                evicted: 0,
-                crowded: 0,
-                frames_overflow: 0,
-                frames_unresolved: 0,
-            },
+            counters: NeighborCounters::default(),
         }
     }
 
@@ -358,16 +239,7 @@ impl NeighborTable {
 
     /// By port and address.
     pub fn rows(&self) -> Vec<NeighborRow> {
-        let row = |(key, entry): (&Key, &Entry)| NeighborRow {
-            port: key.0,
-            address: key.1,
-            mac: entry.mac(),
-            state: entry.shown(),
-            configured: entry.configured,
-            confirmed: entry.confirmed,
-            waiting: entry.waiting.len(),
-        };
-        self.entries.iter().map(row).collect()
+        self.entries.iter().map(|((port, address), entry)| entry.row(*port, *address)).collect()
     }
 
     /// Begins to learn a neighbour; false when that would be too many.
@@ -401,15 +273,7 @@ impl NeighborTable {
     }
 
     fn insert(&mut self, key: Key, state: State, configured: bool) {
-        let entry = Entry {
-            state,
-            configured,
-            serial: self.serial_next,
-            due: None,
-            asked: None,
-            confirmed: None,
-            waiting: VecDeque::new(),
-        };
+        let entry = Entry::new(state, configured, self.serial_next);
         self.serial_next += 1;
         self.entries.insert(key, entry);
     }

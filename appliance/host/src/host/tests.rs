@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use spillway_control::health::{State, TargetId};
 use spillway_lb::model::{CheckKind, HealthCheck, StaticNeighbor};
 use spillway_packet::build;
+use spillway_packet::ethernet;
 use spillway_packet::tcp::TcpFlags;
 
 use super::*;
