@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn a_udp_checksum_that_comes_out_as_zero_is_sent_as_all_ones() {
+        let (src, dst) = ends();
+        let without = udp(src, dst).payload(&[0, 0]).finish();
+        // A word that equals the checksum brings the sum to 0xffff and the checksum to 0.
+        let frame = udp(src, dst).payload(&without[40..42]).finish();
+        assert_eq!(frame[40..42], [0xff, 0xff]);
+    }
+
+    #[test]
     fn a_payload_beyond_an_ip_packet_is_cut() {
         let (src, dst) = ends();
         let frame = udp(src, dst).payload(&vec![0; 70_000]).finish();

@@ -1,5 +1,6 @@
 //! One pass over a frame: what a worker needs to know about it.
 
+mod common;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]
@@ -240,6 +241,24 @@ impl From<UdpError> for Malformed {
 /// keeps a wrong one wrong. Addresses are not judged: see [`crate::addr`].
 #[inline]
 pub fn parse(frame: &[u8]) -> Parsed {
+    match common::untagged(frame) {
+        Some(parsed) => parsed,
+        None => parse_rest(frame),
+    }
+}
+
+#[inline(never)]
+fn parse_rest(frame: &[u8]) -> Parsed {
+    match common::tagged(frame) {
+        Some(parsed) => parsed,
+        None => parse_with_care(frame),
+    }
+}
+
+/// Reads every frame, the common ones too, and says what is wrong with it.
+#[cold]
+#[inline(never)]
+fn parse_with_care(frame: &[u8]) -> Parsed {
     let l2 = match ethernet::parse(frame) {
         Ok(l2) => l2,
         Err(error) => {
@@ -257,7 +276,6 @@ pub fn parse(frame: &[u8]) -> Parsed {
 }
 
 /// The kind, and the header length if the transport was read.
-#[inline]
 fn parse_ipv4(l3: &[u8]) -> (Kind, u8) {
     let packet = match ipv4::parse(l3) {
         Ok(packet) => packet,
@@ -287,7 +305,6 @@ const fn unread(packet: &Ipv4Packet) -> Ipv4Meta {
     Ipv4Meta { src, dst, protocol, ttl, total_len }
 }
 
-#[inline]
 fn parse_tcp(packet: &Ipv4Packet, segment: &[u8]) -> Result<Kind, Malformed> {
     let tcp = Tcp::parse(segment)?;
     let &Ipv4Packet { src, dst, ttl, total_len, .. } = packet;
@@ -301,7 +318,6 @@ fn parse_tcp(packet: &Ipv4Packet, segment: &[u8]) -> Result<Kind, Malformed> {
     Ok(Kind::Tcp(TcpMeta { src, dst, sport, dport, flags, ttl, total_len }))
 }
 
-#[inline]
 fn parse_udp(packet: &Ipv4Packet, datagram: &[u8]) -> Result<Kind, Malformed> {
     let udp = Udp::parse(datagram)?;
     let &Ipv4Packet { src, dst, ttl, total_len, .. } = packet;
@@ -313,7 +329,6 @@ fn parse_udp(packet: &Ipv4Packet, datagram: &[u8]) -> Result<Kind, Malformed> {
     Ok(Kind::Udp(UdpMeta { src, dst, sport, dport, ttl, total_len }))
 }
 
-#[inline]
 fn parse_icmp(packet: &Ipv4Packet, message: &[u8]) -> Result<Kind, Malformed> {
     let Some(&[icmp_type, code, _, _, i0, i1, s0, s1]) =
         message.first_chunk::<{ icmp::HEADER_LEN }>()

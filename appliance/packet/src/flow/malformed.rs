@@ -136,7 +136,9 @@ fn each_malformed_frame_has_its_reason() {
             assert!(*len < frame.len(), "{what}: nothing is cut");
             frame.truncate(*len);
         }
-        assert_eq!(parse(&sealed(&frame)).kind, Kind::Malformed(*reason), "{what}");
+        let frame = sealed(&frame);
+        assert_eq!(common::untagged(&frame).or(common::tagged(&frame)), None, "{what}");
+        assert_eq!(parse(&frame).kind, Kind::Malformed(*reason), "{what}");
     }
 }
 

@@ -147,6 +147,19 @@ fn numbers_of_malformed_are_stable_and_dense() {
     assert_eq!((Malformed::Truncated as u8, Malformed::IcmpTruncated as u8), (1, 16));
 }
 
+#[test]
+fn the_common_way_reads_tcp_and_udp_and_leaves_the_rest() {
+    let tcp = build::tcp(client(), frontend());
+    let udp = build::udp(client(), frontend());
+    for common in [tcp.clone(), tcp.vlan(Some(7)), udp.clone(), udp.vlan(Some(7))] {
+        let frame = common.finish();
+        let read = common::untagged(&frame).or(common::tagged(&frame));
+        assert_eq!(read, Some(parse_with_care(&frame)));
+    }
+    let echo = build::icmp_echo(CLIENT, FRONTEND, 7, 9).finish();
+    assert_eq!(common::untagged(&echo).or(common::tagged(&echo)), None);
+}
+
 proptest! {
     #[test]
     fn every_frame_that_is_built_is_read_and_nothing_is_lost(
@@ -185,6 +198,7 @@ proptest! {
             frame = crate::testing::sealed(&frame);
         }
         let parsed = parse(&frame);
+        prop_assert_eq!(parsed, parse_with_care(&frame), "both ways of reading agree");
         prop_assert!(usize::from(parsed.l3) <= frame.len());
         prop_assert!(usize::from(parsed.l4) < frame.len() || parsed.l4 == 0);
         let l3 = &frame[usize::from(parsed.l3)..];
