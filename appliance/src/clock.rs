@@ -7,7 +7,7 @@ use spillway_lb::time::{TICK, Tick};
 
 /// Counts [`Tick`]s of the monotonic clock.
 #[derive(Debug)]
-pub(crate) struct TickClock {
+pub struct TickClock {
     tsc: Tsc,
     per_tick: u64,
     next: u64,
@@ -16,7 +16,7 @@ pub(crate) struct TickClock {
 
 impl TickClock {
     /// `since_boot`: time of the monotonic clock at this moment.
-    pub(crate) fn new(tsc: Tsc, since_boot: Duration) -> Self {
+    pub fn new(tsc: Tsc, since_boot: Duration) -> Self {
         let ticks = since_boot.as_millis() / TICK.as_millis();
         let per_tick = tsc.hz() * u64::try_from(TICK.as_millis()).unwrap_or(100) / 1000;
         let now = Tick::new(u32::try_from(ticks).unwrap_or(u32::MAX));
@@ -24,13 +24,13 @@ impl TickClock {
     }
 
     /// The tick of the last read.
-    pub(crate) fn now(&self) -> Tick {
+    pub fn now(&self) -> Tick {
         self.now
     }
 
     /// Reads the counter: cycles, and the tick that they fall into.
     #[inline]
-    pub(crate) fn read(&mut self) -> (u64, Tick) {
+    pub fn read(&mut self) -> (u64, Tick) {
         let cycles = self.tsc.now();
         while cycles >= self.next {
             self.next += self.per_tick;

@@ -7,11 +7,13 @@
 //! | room | noun |
 //! |---|---|
 //! | `worker` | one lcore's loop: read this first |
+//! | [`pipeline`] | a burst's way: verdicts, neighbours, queues and rings |
 //! | `start` | start order of the box, and its end |
 //! | `control`, `publish` | health and model become Generations; workers adopt them |
 //! | `host_thread` | the host stack's thread |
 //! | `desk`, `admin`, `mailbox` | looking into the running box |
-//! | `ports`, `rx`, `egress`, `mapping`, `clock`, `idle` | devices, memory and time |
+//! | `ports`, `rx`, `egress`, `hand_over` | devices and rings |
+//! | [`mapping`], `clock`, `idle` | memory and time |
 //!
 //! Invariants: a worker never allocates, locks or logs; the async runtime runs on the main core
 //! only; whatever the control side does, workers serve the last Generation they got.
@@ -21,10 +23,12 @@ mod clock;
 mod control;
 mod desk;
 mod egress;
+mod hand_over;
 mod host_thread;
 mod idle;
 mod mailbox;
-mod mapping;
+pub mod mapping;
+pub mod pipeline;
 mod ports;
 mod publish;
 mod rx;

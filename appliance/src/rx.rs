@@ -1,8 +1,31 @@
-//! A burst of mbufs as the core's [`Batch`].
+//! Where bursts come from, and a burst of mbufs as the core's [`Batch`].
 
-use capsule::Burst;
+use capsule::{Burst, RxQueue};
 use spillway_lb::batch::Batch;
 use spillway_lb::ids::PortId;
+
+/// A receive queue, and the box's number of its port.
+#[derive(Debug)]
+pub struct Inlet {
+    port: PortId,
+    queue: RxQueue,
+}
+
+impl Inlet {
+    pub fn new(port: PortId, queue: RxQueue) -> Self {
+        Self { port, queue }
+    }
+
+    /// Fills an empty burst with what has arrived; returns how many frames.
+    #[inline]
+    pub fn receive(&mut self, burst: &mut Burst) -> usize {
+        let received = self.queue.receive(burst);
+        // DPDK numbers ports as it finds them; from here on they have the box's numbers.
+        let port = self.port.get();
+        burst.iter_mut().for_each(|mbuf| mbuf.set_port(port));
+        received
+    }
+}
 
 /// Received mbufs. An mbuf's `port` field names the port it came in by.
 #[derive(Debug)]

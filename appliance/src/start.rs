@@ -22,19 +22,18 @@ use spillway_lb::hash::HashKey;
 use spillway_lb::ids::{PortId, WorkerId};
 use spillway_lb::tables::Tables;
 use spillway_lb::time::Tick;
-use spillway_lb::verdict::DropReason;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::TickClock;
 use crate::control::{Builder, Control};
 use crate::desk::Desk;
-use crate::egress::Transmit;
 use crate::host_thread::{HostThread, Wiring};
 use crate::idle::Idle;
 use crate::mailbox::Mailbox;
+use crate::pipeline::{Inlet, Outlets, Pipeline};
 use crate::ports::{self, PortFacts, RunningPort};
 use crate::publish::Publisher;
-use crate::worker::{Busy, HandOver, Worker};
+use crate::worker::{Busy, Worker};
 use crate::{admin, mapping};
 
 /// Frames that one worker's hand-over ring holds.
@@ -307,14 +306,14 @@ impl Fabric {
         publisher: &Publisher,
     ) -> anyhow::Result<Vec<Worker>> {
         let count = self.mailboxes.len();
-        let mut receive: Vec<Vec<(PortId, capsule::RxQueue)>> = Vec::new();
+        let mut receive: Vec<Vec<Inlet>> = Vec::new();
         let mut transmit: Vec<Vec<capsule::TxQueue>> = Vec::new();
         receive.resize_with(count, Vec::new);
         transmit.resize_with(count, Vec::new);
         for (port, (rx, tx)) in (0..).map(PortId::new).zip(queues) {
             for (queue, at) in rx.into_iter().zip((0..count).cycle()) {
                 if let Some(worker) = receive.get_mut(at) {
-                    worker.push((port, queue));
+                    worker.push(Inlet::new(port, queue));
                 }
             }
             for (queue, worker) in tx.into_iter().zip(&mut transmit) {
@@ -329,26 +328,25 @@ impl Fabric {
     fn worker(
         &mut self,
         at: usize,
-        receive: Vec<(PortId, capsule::RxQueue)>,
-        transmit: Vec<capsule::TxQueue>,
+        inlets: Vec<Inlet>,
+        ports: Vec<capsule::TxQueue>,
         publisher: &Publisher,
     ) -> anyhow::Result<Worker> {
-        let peers = self.hand_over.iter().enumerate().map(|(peer, (ring, _))| {
-            (peer != at).then(|| HandOver::new(ring.clone(), DropReason::HandOverFull))
-        });
-        let hand_over = peers.collect();
+        let rings = self.hand_over.iter().enumerate();
+        let peers = rings.map(|(peer, (ring, _))| (peer != at).then(|| ring.clone()));
+        let outlets = Outlets { ports, workers: peers.collect(), host: self.to_host.clone() };
         let own = self.hand_over.get_mut(at).and_then(|(_, receiver)| receiver.take());
         let wired = own.zip(publisher.slot(at)).zip(self.mailboxes.get(at).cloned());
         let ((taken_over, slot), mailbox) = wired.context("a worker without its rings")?;
         let clock = TickClock::new(self.tsc, self.since_boot);
         Ok(Worker {
-            forwarder: self.forwarder(at, clock.now())?,
-            receive,
-            transmit: Transmit::new(transmit),
-            neighbors: Arc::clone(&self.neighbors),
+            pipeline: Pipeline::new(
+                self.forwarder(at, clock.now())?,
+                Arc::clone(&self.neighbors),
+                outlets,
+            ),
+            inlets,
             taken_over,
-            hand_over,
-            to_host: HandOver::new(self.to_host.clone(), DropReason::LocalFull),
             from_host: self.from_host.take(),
             slot,
             mailbox,
