@@ -23,7 +23,7 @@ pub enum FlowState {
     FinBackend = 5,
     /// Both have sent FIN: the SNAT port rests until the timer ends.
     Closing = 6,
-    /// A RST has passed: likewise.
+    /// A RST has passed: likewise, unless either side goes on.
     Reset = 7,
     UdpUnreplied = 8,
     UdpReplied = 9,
@@ -89,6 +89,9 @@ impl FlowState {
                 Direction::Original if flags.ack() && !flags.syn() => Self::Established,
                 Direction::Original | Direction::Reply => self,
             },
+            // RFC 6146, 3.5.2.2 and RFC 7857, 2.2: whoever goes on talking has not believed the RST, so
+            // a forged one costs the flow nothing.
+            Self::Reset if !flags.rst() && !flags.syn() => Self::Established,
             // What is over stays over until a SYN takes its place.
             Self::Established
             | Self::FinClient
