@@ -87,7 +87,7 @@ impl Neighbors {
     }
 
     /// The MAC of a neighbour; `None` when it is not known (yet), or is being written right now.
-    /// At most [`WINDOW`] slots are read; a known neighbour is nearly always in the first.
+    /// At most 32 slots are read; a known neighbour is nearly always in the first.
     #[inline]
     pub fn lookup(&self, port: PortId, address: Ipv4Addr) -> Option<MacAddr> {
         let wanted = key(port, address);
