@@ -31,6 +31,6 @@ impl Tick {
 
 /// Ticks in a duration, rounded up, so that nothing expires early.
 pub fn ticks(duration: Duration) -> u32 {
-    let ticks = duration.as_millis().div_ceil(TICK.as_millis());
+    let ticks = duration.as_nanos().div_ceil(TICK.as_nanos());
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }

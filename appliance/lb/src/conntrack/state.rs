@@ -140,12 +140,14 @@ pub struct TickTimeouts {
 
 impl TickTimeouts {
     pub fn new(timeouts: &Timeouts) -> Self {
+        // One more: a packet comes up to a whole tick after the tick that it is noted with.
+        let silence = |timeout| ticks(timeout).saturating_add(1);
         Self {
-            syn: ticks(timeouts.tcp_syn),
-            established: ticks(timeouts.tcp_established),
-            closing: ticks(timeouts.tcp_closing),
-            unreplied: ticks(timeouts.udp_unreplied),
-            replied: ticks(timeouts.udp),
+            syn: silence(timeouts.tcp_syn),
+            established: silence(timeouts.tcp_established),
+            closing: silence(timeouts.tcp_closing),
+            unreplied: silence(timeouts.udp_unreplied),
+            replied: silence(timeouts.udp),
         }
     }
 
