@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use crate::hash::HashKey;
 use crate::ids::{BackendId, Generation, ServiceId};
-use crate::model::{Network, Protocol, Refusal};
+use crate::model::{Backend, Network, Protocol, Refusal};
 use crate::scheduler::Selector;
-use crate::snapshot::{Snapshot, SnapshotService};
+use crate::snapshot::{Snapshot, SnapshotBackend, SnapshotService};
 
 /// Port ranges of an owned address that are not frontends.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Owned {
     pub snat: Option<u16>,
 }
 
-/// A backend that new flows may be sent to.
+/// A backend of a Service, also one that takes no new flows.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct BackendEntry {
     pub id: BackendId,
@@ -74,28 +74,33 @@ impl Tables {
                 let key = (SocketAddrV4::new(address, frontend.port), frontend.protocol);
                 tables.frontends.insert(key, at);
             }
-            tables.services.push(Self::compile_service(service));
+        }
+        for service in &snapshot.services {
+            let service = tables.compile_service(service);
+            tables.services.push(service);
         }
         tables
     }
 
-    fn compile_service(service: &SnapshotService) -> ServiceEntry {
-        let taking = |backend: &&crate::snapshot::SnapshotBackend| {
-            backend.serving && backend.backend.weight > 0 && backend.backend.address.is_ipv4()
-        };
-        let serving: Vec<_> = service.backends.iter().filter(taking).collect();
-        let backends = serving.iter().filter_map(|backend| {
-            let address = SocketAddrV4::new(v4(backend.backend.address)?, backend.backend.port);
-            Some(BackendEntry { id: backend.id, address })
-        });
+    /// Needs `owned`, complete.
+    fn compile_service(&self, service: &SnapshotService) -> ServiceEntry {
+        let (mut backends, mut weighed) = (Vec::new(), Vec::new());
+        for SnapshotBackend { id, backend, serving } in &service.backends {
+            let Some(address) = v4(backend.address) else { continue };
+            // What leads back to the box would chain a frontend to a frontend: no flow goes there.
+            let takes = *serving && !self.owned.contains_key(&address);
+            // Who takes none keeps its place: a Maglev table's size depends on how many there are,
+            // and nobody else's flows are to move when one goes out and comes back.
+            let weight = if takes { backend.weight } else { 0 };
+            backends
+                .push(BackendEntry { id: *id, address: SocketAddrV4::new(address, backend.port) });
+            weighed.push(Backend { weight, ..*backend });
+        }
         ServiceEntry {
             id: service.id,
             no_backend: service.service.no_backend,
-            backends: backends.collect(),
-            selector: Selector::build(
-                service.service.scheduler,
-                serving.iter().map(|backend| backend.backend),
-            ),
+            selector: Selector::build(service.service.scheduler, weighed),
+            backends,
         }
     }
 
