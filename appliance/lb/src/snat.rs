@@ -201,6 +201,7 @@ impl SnatPorts {
     pub fn give_back(&mut self, binding: Binding, port: u16) -> bool {
         let Some(at) = self.by_binding.get(&binding).copied() else { return false };
         let share = self.shares.get(usize::from(binding.range));
+        let share = share.filter(|share| share.range.ports.contains(&port));
         let Some(index) = share.and_then(|share| share.index(port)) else { return false };
         let Some(bitmap) = self.bitmaps.get_mut(at as usize) else { return false };
         let Some(word) = bitmap.word(index) else { return false };
