@@ -36,6 +36,7 @@ pub struct Counters {
     /// Echo requests to our addresses, answered in place.
     pub echo_answered: u64,
     pub flows_created: u64,
+    /// Flows that are gone: silent for too long, or over and replaced by their client's next one.
     pub flows_expired: u64,
     dropped: [u64; DropReason::COUNT],
 }

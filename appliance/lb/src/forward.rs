@@ -209,7 +209,7 @@ impl<'m> Forwarder<'m> {
     /// be replaced; everything else is settled here.
     #[inline]
     fn classify<B: Batch>(
-        &self,
+        &mut self,
         origin: Origin,
         batch: &mut B,
         at: usize,
@@ -220,7 +220,10 @@ impl<'m> Forwarder<'m> {
             return Verdict::Drop(DropReason::NotContiguous);
         }
         let Parsed { kind, vlan, l3, l4 } = flow::parse(frame);
-        if let Some(reason) = self.not_for_us(batch.port(at), frame, vlan) {
+        // A malformed link header says that itself: it has neither a tag nor an address to judge.
+        if l3 > 0
+            && let Some(reason) = self.not_for_us(batch.port(at), frame, vlan)
+        {
             return Verdict::Drop(reason);
         }
         let (protocol, ends, flags, ttl) = match kind {
@@ -256,7 +259,14 @@ impl<'m> Forwarder<'m> {
     }
 
     /// Settles what is neither TCP nor UDP.
-    fn settle<B: Batch>(&self, batch: &mut B, at: usize, kind: Kind, l3: u8, l4: u8) -> Verdict {
+    fn settle<B: Batch>(
+        &mut self,
+        batch: &mut B,
+        at: usize,
+        kind: Kind,
+        l3: u8,
+        l4: u8,
+    ) -> Verdict {
         Verdict::Drop(match kind {
             Kind::Arp => return Verdict::Local,
             Kind::IcmpEchoRequest(echo) => return self.echo(batch, at, (l3, l4), &echo),
@@ -334,13 +344,16 @@ impl<'m> Forwarder<'m> {
             .is_some_and(FlowState::is_over);
         if over && let Some(record) = self.conntrack.remove(found.flow) {
             give_back(&mut self.snat, &record);
+            self.counters.flows_expired += 1;
         }
         over
     }
 
     #[inline]
     fn not_for_us(&self, port: PortId, frame: &[u8], vlan: Option<u16>) -> Option<DropReason> {
-        let identity = self.settings.ports.get(port.index())?;
+        let Some(identity) = self.settings.ports.get(port.index()) else {
+            return Some(DropReason::NotOurMac);
+        };
         if vlan != identity.vlan {
             return Some(DropReason::VlanMismatch);
         }
@@ -352,7 +365,7 @@ impl<'m> Forwarder<'m> {
 
     /// Answers a ping to one of our addresses in place.
     fn echo<B: Batch>(
-        &self,
+        &mut self,
         batch: &mut B,
         at: usize,
         (l3, l4): (u8, u8),
@@ -365,6 +378,7 @@ impl<'m> Forwarder<'m> {
             return Verdict::Drop(DropReason::NoRoute);
         };
         if icmp::echo_reply_in_place(batch.frame_mut(at), l3.into(), l4.into()) {
+            self.counters.echo_answered += 1;
             Verdict::Transmit(egress)
         } else {
             Verdict::Drop(DropReason::BadIcmp)
