@@ -6,7 +6,7 @@ use std::time::Duration;
 use spillway_tests::error::ensure;
 use spillway_tests::lab::topology::{NodeId, Tags};
 use spillway_tests::lab::{ECHO_PORT, HTTP_PORT};
-use spillway_tests::process::Process;
+use spillway_tests::process::{Process, until};
 use spillway_tests::report::{Datagrams, Refusal, Requests, Witness};
 use spillway_tests::{Lab, Result, Topology, sandbox};
 
@@ -162,4 +162,31 @@ fn tagged_links_carry_what_has_their_tags() {
         let answer = lab.client().run(&["curl", "-s", &format!("http://{}/", http(N1))])?;
         ensure(answer.starts_with("n1 172.26.50.180:"), || answer.clone())
     });
+}
+
+#[test]
+fn a_sandbox_that_is_killed_takes_everything_with_it() {
+    // Not a lab: this is about its walls, so it looks at them from outside.
+    sandbox::require_root().unwrap();
+    let mark = format!("1000.{}", std::process::id());
+    let script = format!(
+        "mount -t tmpfs sw-run /run && mkdir /run/netns && ip netns add sw-gone && \
+         ip netns exec sw-gone sleep {mark} & wait"
+    );
+    let args = ["-c".into(), script.into()];
+    let mut child = sandbox::command(&"sh".into(), &args, true).spawn().unwrap();
+    let sleepers = || -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+        lines.filter(|line| line.starts_with(&format!("sleep {mark}"))).collect()
+    };
+    let wait = |what: &str, is_done: &dyn Fn() -> bool| {
+        until(what, Duration::from_secs(10), || Ok(is_done().then_some(()))).unwrap();
+    };
+    wait("the sleeper's start", &|| sleepers().len() == 1);
+    assert!(!std::path::Path::new("/run/netns/sw-gone").exists(), "the name leaked out");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait("the sleeper's end", &|| sleepers().is_empty());
 }
