@@ -34,8 +34,18 @@ pub(crate) enum SocketError {
     Io { path: PathBuf, attempt: &'static str, source: io::Error },
 }
 
+/// The socket's file, which goes when the daemon does, however it ends but by SIGKILL.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Listens; a socket file that nobody answers is what a killed daemon left behind, and is replaced.
-pub(crate) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |attempt| move |source| SocketError::Io { path: path.to_owned(), attempt, source };
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(failed("make the directory of"))?;
@@ -46,9 +56,10 @@ pub(crate) fn bind(path: &Path) -> Result<UnixListener, SocketError> {
         Err(_) => std::fs::remove_file(path).map_err(failed("replace"))?,
     }
     let listener = UnixListener::bind(path).map_err(failed("listen on"))?;
+    let file = SocketFile(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
         .map_err(failed("set the mode of"))?;
-    Ok(listener)
+    Ok((listener, file))
 }
 
 /// Answers for ever.

@@ -52,19 +52,15 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the control runtime")?;
-    let listener = {
+    let (listener, _socket) = {
         let _inside = runtime.enter();
         admin::bind(&settings.admin_socket)?
     };
     let eal = start_eal(&settings)?;
     let pool = Arc::new(Mempool::create(&eal, &pool_settings(&settings))?);
     let ports = ports::start(&eal, &settings, &pool)?;
-    let socket = settings.admin_socket.clone();
     let running = Running::start(&eal, pool, ports, &Arc::new(settings))?;
-    let ended = runtime.block_on(running.serve(listener));
-    drop(runtime);
-    let _ = std::fs::remove_file(socket);
-    ended
+    runtime.block_on(running.serve(listener))
 }
 
 /// The kernel lets go of this lock however the process ends.
