@@ -25,6 +25,7 @@
 #![allow(unsafe_code, reason = "this crate is the boundary to DPDK; each block carries its proof")]
 
 mod burst;
+mod checksum;
 mod clock;
 mod device;
 pub mod eal;
@@ -36,6 +37,7 @@ mod port;
 mod ring;
 
 pub use burst::{Burst, Drain};
+pub use checksum::{RxChecksum, TxChecksum, TxL4};
 pub use clock::Tsc;
 pub use device::{Device, DeviceError, MemifRole, NamedDevice};
 pub use eal::{
@@ -43,7 +45,7 @@ pub use eal::{
     Worker,
 };
 pub use errno::Errno;
-pub use mbuf::{Mbuf, RxChecksum, TxChecksum, TxL4};
+pub use mbuf::Mbuf;
 pub use mempool::{DATA_ROOM_DEFAULT, HEADROOM, Mempool, MempoolError, MempoolSettings};
 pub use name::NameError;
 pub use port::{

@@ -9,7 +9,7 @@
 
 mod support;
 
-use capsule::{Device, Eal};
+use capsule::{Device, Eal, Memory};
 use support::{
     frame, hardware_address, in_own_network, pool, receive_frames, send_all, settings, started,
     veth,
@@ -27,12 +27,15 @@ fn frames_cross_a_veth_pair_through_xdp_sockets() {
         busy_budget: Some(0),
         force_copy: true,
     };
-    let eal = Eal::init(&settings(&[("a", device("sw-a")), ("b", device("sw-b"))])).unwrap();
+    let mut settings = settings(&[("a", device("sw-a")), ("b", device("sw-b"))]);
+    settings.memory = Memory::Ordinary { mib: 256 };
+    let eal = Eal::init(&settings).unwrap();
     let pool = pool(&eal, "pool", 16_384);
     let (a, mut a_queues) = started(&eal, "a", &pool);
     let (b, mut b_queues) = started(&eal, "b", &pool);
     assert_eq!(a.info().driver, "net_af_xdp");
     assert_eq!(a.mac().to_string(), hardware_address("sw-a"));
+    let at_rest = pool.in_use();
     let frames: Vec<_> = (0..1000_u32).map(|n| frame(n, 60 + n as usize % 1440)).collect();
     for chunk in frames.chunks(100) {
         send_all(&mut a_queues, &pool, chunk);
@@ -42,4 +45,8 @@ fn frames_cross_a_veth_pair_through_xdp_sockets() {
     }
     assert!(a.link().up && b.link().up);
     drop((a_queues, b_queues, a, b));
+    // DPDK 22.11's driver does not return what waits in its fill rings at close, nor the last few
+    // frames whose completion it has not seen. Lost for good are those, not what was received.
+    let (kept, sent) = (pool.in_use(), 2000);
+    assert!(kept <= at_rest + sent / 10, "{kept} mbufs are kept, {at_rest} were at rest");
 }

@@ -68,6 +68,10 @@ fn kill_and_restart(mode: &str) {
     victim.wait().unwrap();
     assert!(mapped >= MIB, "{mode}: {mapped} MiB of hugepages were in use");
     assert_eq!(hugepage_files(&name), Vec::<String>::new(), "{mode}");
+    let leftover = format!("/var/run/dpdk/{name}");
+    if mode == "in-memory" {
+        assert!(!fs::exists(&leftover).unwrap(), "{leftover}");
+    }
     // Other programs may take and give hugepages meanwhile: ours must show up within some seconds.
     let back = (0..100).any(|_| {
         thread::sleep(Duration::from_millis(50));
@@ -78,7 +82,6 @@ fn kill_and_restart(mode: &str) {
     });
     let mut command = again(TEST, &format!("{mode} end"));
     succeed(command.env(NAME, &name).status().unwrap());
-    let leftover = format!("/var/run/dpdk/{name}");
     assert!(!fs::exists(&leftover).unwrap(), "{mode}: an ordinary end removes {leftover}");
     assert_eq!(hugepage_files(&name), Vec::<String>::new(), "{mode}");
 }

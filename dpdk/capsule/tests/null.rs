@@ -9,7 +9,7 @@
 
 mod support;
 
-use capsule::{Burst, Device, Eal, Port, PortError, Tsc};
+use capsule::{Burst, Device, Eal, Mempool, Port, PortError, PortSettings, Tsc};
 use support::{pool, settings, started};
 
 #[test]
@@ -23,6 +23,16 @@ fn frames_from_nothing_are_received_sent_and_counted() {
     assert_eq!(closed.info().driver, "net_null");
     assert!(matches!(Port::by_name(&eal, "nothing"), Err(PortError::Open { .. })));
     drop(closed);
+
+    let refused = |settings, pool: &Mempool| {
+        let port = Port::by_name(&eal, "nothing").unwrap();
+        port.configure(&settings).and_then(|port| port.start(pool)).unwrap_err()
+    };
+    let zero = PortSettings { rx_queues: 0, ..PortSettings::default() };
+    assert!(matches!(refused(zero, &pool), PortError::Zero { settings: "rx_queues", .. }));
+    let jumbo = PortSettings { mtu: 9000, ..PortSettings::default() };
+    let text = refused(jumbo, &pool).to_string();
+    assert!(text.contains("MTU 9000 need buffers of 9142 bytes"), "{text}");
 
     let (mut port, mut queues) = started(&eal, "nothing", &pool);
     assert!(port.take_queues().is_none(), "the queues were handed out already");

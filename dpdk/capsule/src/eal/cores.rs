@@ -2,8 +2,8 @@
 
 use std::fs;
 
-/// Cores that the kernel has online; empty when it does not say.
-pub(super) fn online() -> Vec<usize> {
+/// Processor cores that the kernel has online; empty when it does not say.
+pub fn cores_online() -> Vec<usize> {
     fs::read_to_string("/sys/devices/system/cpu/online")
         .map(|text| parse(&text))
         .unwrap_or_default()
@@ -34,6 +34,6 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_core() {
-        assert!(online().contains(&0));
+        assert!(cores_online().contains(&0));
     }
 }

@@ -32,7 +32,6 @@ use std::thread;
 use dpdk_sys as c;
 
 use super::Worker;
-use crate::errno::Errno;
 use crate::mempool::RawPool;
 
 /// The names of one port.
@@ -70,11 +69,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
+    /// To be called once the environment runs.
     pub(super) fn new(
         workers: Vec<Worker>,
         port_names: Vec<PortName>,
         multi_process: bool,
     ) -> Self {
+        if !multi_process {
+            // EAL makes the directory in any case, and has no use for it without a configuration to
+            // share. Removed at once, nothing is left even of a process that is killed.
+            let _ = fs::remove_dir(runtime_dir());
+        }
         Self {
             workers,
             port_names,
@@ -170,14 +175,10 @@ impl Drop for Keeper {
         }
         let runtime_dir = runtime_dir();
         // SAFETY: the argument at the top of this file; nothing of this crate's is left.
-        let ret = unsafe { c::rte_eal_cleanup() };
-        debug_assert!(ret == 0, "rte_eal_cleanup: {}", Errno::from_return(ret));
-        // EAL leaves its directory behind, with the shared configuration's files in it. What cannot
-        // be removed does not disturb the next start.
-        let _ = if self.multi_process {
-            fs::remove_dir_all(runtime_dir)
-        } else {
-            fs::remove_dir(runtime_dir)
-        };
+        unsafe { c::rte_eal_cleanup() };
+        if self.multi_process {
+            // EAL leaves the shared configuration behind; if it stays it is reused by the next start.
+            let _ = fs::remove_dir_all(runtime_dir);
+        }
     }
 }

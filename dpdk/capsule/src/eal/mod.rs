@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dpdk_sys as c;
 
+pub use cores::cores_online;
 pub use error::EalError;
 pub use hugepages::hugepages_free_mib;
 pub(crate) use keeper::{Keeper, PortName};

@@ -91,7 +91,9 @@ impl EalSettings {
             .collect()
     }
 
-    fn check(&self) -> Result<(), EalError> {
+    /// Finds what cannot work, without starting anything (but see [`super::Eal::init`] for hugepages
+    /// and devices).
+    pub fn check(&self) -> Result<(), EalError> {
         NAME.check(&self.name)?;
         if self.name.starts_with('.') {
             // It becomes a directory, which is removed in the end: never "..".
@@ -102,7 +104,7 @@ impl EalSettings {
             return Err(EalError::Workers { workers, max: WORKERS_MAX });
         }
         // EAL aborts the process when a core refuses its thread, so ask the kernel first.
-        let online = cores::online();
+        let online = cores::cores_online();
         let cores = self.worker_cores.iter().chain([&self.main_core]);
         if let Some(core) = cores.into_iter().find(|core| !online.contains(core)) {
             return Err(EalError::Core { core: *core, online });

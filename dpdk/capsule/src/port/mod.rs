@@ -5,6 +5,7 @@ mod info;
 mod monitor;
 mod queue;
 mod settings;
+mod setup;
 
 use std::sync::Arc;
 

@@ -56,6 +56,9 @@ impl RxQueue {
     #[inline]
     pub fn receive(&mut self, burst: &mut Burst) -> usize {
         let (slots, room) = burst.spare();
+        if room == 0 {
+            return 0;
+        }
         // SAFETY: the port runs, only this handle receives from the queue, and `slots` has place
         // for `room` pointers.
         let got = unsafe { c::rte_eth_rx_burst(self.port, self.queue, slots, room) };
