@@ -154,7 +154,7 @@ impl Arp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{CLIENT, FRONTEND, hex, with};
+    use crate::testing::{CLIENT, FRONTEND, hex, host, station, with};
     use proptest::prelude::*;
 
     const SENDER: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
@@ -235,12 +235,10 @@ mod tests {
     proptest! {
         #[test]
         fn parse_after_emit_is_identity(
-            reply: bool, sender: [u8; 6], target_mac: [u8; 6], sender_ip: u32, target_ip: u32,
+            reply: bool, sender_mac in station(), target_mac: [u8; 6], sender_ip in host(), target_ip: u32,
             vlan in proptest::option::of(1u16..4095)
         ) {
             let op = if reply { ArpOp::Reply } else { ArpOp::Request };
-            let (sender_mac, sender_ip) = (MacAddr(sender), sender_ip.into());
-            prop_assume!(sender_mac.is_station() && !addr::is_bogon_source(sender_ip));
             let (target_mac, target_ip) = (MacAddr(target_mac), target_ip.into());
             let arp = Arp { op, sender_mac, sender_ip, target_mac, target_ip };
             let mut out = [0; FRAME_LEN_MAX];

@@ -2,6 +2,10 @@
 
 use core::net::Ipv4Addr;
 
+use proptest::prelude::*;
+
+use crate::MacAddr;
+
 /// Client and frontend of the golden packets.
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(172, 26, 50, 1);
 pub(crate) const FRONTEND: Ipv4Addr = Ipv4Addr::new(172, 26, 50, 101);
@@ -35,4 +39,19 @@ pub(crate) fn sealed(frame: &[u8]) -> Vec<u8> {
         frame[l3 + 10..l3 + 12].copy_from_slice(&check.to_be_bytes());
     }
     frame
+}
+
+/// Addresses that one station may own.
+pub(crate) fn station() -> impl Strategy<Value = MacAddr> {
+    // The group bit cleared and the local bit set: neither multicast nor zero.
+    any::<[u8; 6]>().prop_map(|[m0, rest @ ..]| {
+        let [m1, m2, m3, m4, m5] = rest;
+        MacAddr([m0 & 0xfe | 0x02, m1, m2, m3, m4, m5])
+    })
+}
+
+/// Addresses that one host may have.
+pub(crate) fn host() -> impl Strategy<Value = Ipv4Addr> {
+    (prop_oneof![1u8..127, 128u8..224], any::<[u8; 3]>())
+        .prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d))
 }
