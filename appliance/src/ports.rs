@@ -133,7 +133,8 @@ pub(crate) fn devices(settings: &Settings) -> Result<Vec<NamedDevice>, StartErro
         .collect()
 }
 
-/// Opens, configures and starts every port.
+/// Opens, configures and starts every port. `rss_key` is a secret of this start, so that nobody
+/// outside can aim at one receive queue of a NIC; virtual devices have no key to set.
 ///
 /// # Errors
 /// [`StartError`] names the port and what was tried.
@@ -141,6 +142,7 @@ pub(crate) fn start(
     eal: &Eal,
     settings: &Settings,
     pool: &Mempool,
+    rss_key: [u8; 40],
 ) -> Result<Vec<RunningPort>, StartError> {
     let vlans = settings.network.ports.iter().map(|port| port.vlan);
     let ports = settings.ports.iter().enumerate().zip(vlans);
@@ -160,7 +162,7 @@ pub(crate) fn start(
                 rx_descriptors: DESCRIPTORS,
                 tx_descriptors: DESCRIPTORS,
                 mtu: port.mtu,
-                rss_key: None,
+                rss_key: matches!(port.device, DeviceSettings::Pci { .. }).then_some(rss_key),
                 promiscuous: port.promiscuous,
                 // Checksums are changed incrementally; a device has nothing to add.
                 checksum_offload: false,

@@ -4,6 +4,7 @@
 //! socket → "ready". Ends in the other direction, on SIGTERM or SIGINT.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +59,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let eal = start_eal(&settings)?;
     let pool = Arc::new(Mempool::create(&eal, &pool_settings(&settings))?);
-    let ports = ports::start(&eal, &settings, &pool)?;
+    let ports = ports::start(&eal, &settings, &pool, random()?)?;
     let running = Running::start(&eal, pool, ports, &Arc::new(settings))?;
     runtime.block_on(running.serve(listener))
 }
@@ -116,14 +117,17 @@ fn pool_settings(settings: &Settings) -> MempoolSettings {
     MempoolSettings::new("packets", settings.dataplane.mbufs)
 }
 
-/// 16 bytes that nobody outside can guess.
-fn random_key() -> anyhow::Result<HashKey> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
+/// Bytes that nobody outside can guess.
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
-        .context("cannot read /dev/urandom for the hash key")?;
-    let both = u128::from_ne_bytes(bytes);
+        .context("cannot read /dev/urandom for a secret")?;
+    Ok(bytes)
+}
+
+fn random_key() -> anyhow::Result<HashKey> {
+    let both = u128::from_ne_bytes(random()?);
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     let key = HashKey([both as u64, (both >> 64) as u64]);
     Ok(key)
