@@ -44,7 +44,7 @@ fn nodes_cannot_be_reached_around_the_frontends() {
         let node = lab.node(spillway_tests::lab::topology::NodeId::new(1))?;
         let url = "http://172.26.50.180:80/";
         let answer = node.run(&["curl", "-sS", "--max-time", "1", url]);
-        let words = answer.map_or_else(|error| error.to_string(), |answer| answer);
+        let words = answer.unwrap_or_else(|error| error.to_string());
         ensure(words.contains("timed out"), || words.clone())
     });
 }
@@ -68,7 +68,8 @@ fn exhausted_snat_ports_refuse_new_flows_and_spare_the_old_ones() {
             .sum();
         ensure(refused == opened.failed, || format!("some were not refused: {opened:?}"))?;
         let counted = daemon.dropped("snat-ports-exhausted")?;
-        ensure(counted == opened.failed, || format!("{counted} counted, {opened:?}"))?;
+        // More when a refusal was lost and the client asked again.
+        ensure(counted >= opened.failed, || format!("{counted} counted, {opened:?}"))?;
         client.step()?;
         let again: Requests = client.report()?;
         ensure(again.ok == opened.ok && again.failed == 0, || format!("{opened:?}, {again:?}"))

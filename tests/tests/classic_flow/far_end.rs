@@ -1,5 +1,6 @@
 //! The far ends of the box's cables: raw frames out, raw frames in.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,13 @@ use spillway_tests::wire::{failed, hex};
 /// From a frame to what the box makes of it. Generous: all cores may be busy with something else.
 const PATIENCE: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_micros(200);
+
+/// An interface, and the frames that may come there at any time.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Listen<'a> {
+    pub(crate) interface: &'static str,
+    pub(crate) background: &'a [&'a [&'a str]],
+}
 
 /// Both of them. A process has one DPDK, so they come together.
 #[derive(Debug)]
@@ -33,19 +41,24 @@ pub(crate) struct FarEnd {
     pool: Arc<Mempool>,
     /// Frames that may come at any time, and how often they did.
     background: Vec<(Vec<u8>, u32)>,
-    received: std::collections::VecDeque<Vec<u8>>,
+    received: VecDeque<Vec<u8>>,
 }
 
 impl FarEnds {
     /// Opens the two interfaces; each with the frames that may come at any time.
-    pub(crate) fn open(
-        client: &'static str,
-        at_client: &[&[&str]],
-        node: &'static str,
-        at_node: &[&[&str]],
-    ) -> Result<Self> {
+    ///
+    /// On a thread of its own: DPDK pins the thread that starts it to a core, and every program that
+    /// such a thread starts would be pinned there too.
+    pub(crate) fn open(client: Listen<'_>, node: Listen<'_>) -> Result<Self> {
+        thread::scope(|scope| {
+            let opened = scope.spawn(|| Self::open_here(client, node)).join();
+            opened.unwrap_or_else(|_| Err(LabError::Expectation("DPDK panicked".to_owned())))
+        })
+    }
+
+    fn open_here(client: Listen<'_>, node: Listen<'_>) -> Result<Self> {
         let mut settings = EalSettings::new(format!("sw-far-{}", std::process::id()));
-        for interface in [client, node] {
+        for Listen { interface, .. } in [client, node] {
             let device = Device::AfPacket { interface: interface.to_owned(), queues: 1 };
             settings.devices.push(NamedDevice::new(interface, device).map_err(failed(interface))?);
         }
@@ -53,19 +66,15 @@ impl FarEnds {
         let pool = Mempool::create(&eal, &MempoolSettings::new("far", 4096));
         let pool = Arc::new(pool.map_err(failed("create a mempool"))?);
         Ok(Self {
-            client: FarEnd::open(&eal, client, at_client, &pool)?,
-            node: FarEnd::open(&eal, node, at_node, &pool)?,
+            client: FarEnd::open(&eal, client, &pool)?,
+            node: FarEnd::open(&eal, node, &pool)?,
         })
     }
 }
 
 impl FarEnd {
-    fn open(
-        eal: &Eal,
-        name: &'static str,
-        background: &[&[&str]],
-        pool: &Arc<Mempool>,
-    ) -> Result<Self> {
+    fn open(eal: &Eal, listen: Listen<'_>, pool: &Arc<Mempool>) -> Result<Self> {
+        let Listen { interface: name, background } = listen;
         let port = Port::by_name(eal, name).map_err(failed(name))?;
         let port = port.configure(&PortSettings::default()).map_err(failed(name))?;
         let mut port = port.start(pool).map_err(failed(name))?;
@@ -77,7 +86,7 @@ impl FarEnd {
             _port: port,
             pool: Arc::clone(pool),
             background: Vec::new(),
-            received: std::collections::VecDeque::new(),
+            received: VecDeque::new(),
         };
         for frame in background {
             end.background(frame)?;

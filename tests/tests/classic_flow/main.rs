@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use far_end::FarEnds;
+use far_end::{FarEnds, Listen};
 use spillway_tests::error::{LabError, ensure};
 use spillway_tests::lab::namespace::Namespace;
 use spillway_tests::wire::Appliance;
@@ -49,13 +49,9 @@ fn world() -> Result<(Namespace, FarEnds)> {
     let back = plug("sw-back", frames::BACK_MAC);
     cable::lay(&namespace, back, plug("sw-node", frames::NODE_MAC))?;
     // What neither end can help hearing, at any time.
-    let ends = FarEnds::open(
-        "sw-client",
-        &[frames::FRONT_ANNOUNCED],
-        "sw-node",
-        &[frames::BACK_ANNOUNCED],
-    )?;
-    Ok((namespace, ends))
+    let client = Listen { interface: "sw-client", background: &[frames::FRONT_ANNOUNCED] };
+    let node = Listen { interface: "sw-node", background: &[frames::BACK_ANNOUNCED] };
+    Ok((namespace, FarEnds::open(client, node)?))
 }
 
 fn start(config: &Path, namespace: &Namespace) -> Result<Appliance> {
@@ -65,7 +61,7 @@ fn start(config: &Path, namespace: &Namespace) -> Result<Appliance> {
 #[test]
 fn a_tcp_connection_is_translated_byte_by_byte_with_the_shipped_configuration() {
     sandbox::test(|| {
-        let (namespace, FarEnds { mut client, mut node, .. }) = world()?;
+        let (namespace, FarEnds { mut client, mut node }) = world()?;
         let appliance = start(&shipped(), &namespace)?;
 
         // The box looks for its backend before anybody asks for it, and again if it must.
@@ -102,7 +98,7 @@ fn a_tcp_connection_is_translated_byte_by_byte_with_the_shipped_configuration() 
 #[test]
 fn the_box_answers_for_no_address_but_its_own() {
     sandbox::test(|| {
-        let (namespace, FarEnds { mut client, mut node, .. }) = world()?;
+        let (namespace, FarEnds { mut client, mut node }) = world()?;
         let appliance = start(&pinned()?, &namespace)?;
         client.send(frames::STRANGER_WANTED)?;
         // The front address is not on the back's link.
@@ -119,7 +115,7 @@ fn the_box_answers_for_no_address_but_its_own() {
 #[test]
 fn udp_is_translated_byte_by_byte_with_and_without_its_checksum() {
     sandbox::test(|| {
-        let (namespace, FarEnds { mut client, mut node, .. }) = world()?;
+        let (namespace, FarEnds { mut client, mut node }) = world()?;
         let appliance = start(&pinned()?, &namespace)?;
         client.send(frames::QUERY_IN)?;
         node.expect("the query", frames::QUERY_OUT)?;
