@@ -38,10 +38,10 @@ fn ensure_balance(daemon: &Daemon) -> Result<()> {
 fn a_hundred_megabytes_arrive_intact() {
     sandbox::test(|| {
         let (lab, daemon) = start()?;
-        const BYTES: u64 = 100_000_000;
+        let bytes = 100_000_000_u64;
         let tool = programs::path(programs::LAB_TOOL)?;
-        let sent = shell(&lab, &format!("{} big --bytes {BYTES} | sha256sum", tool.display()))?;
-        let url = format!("http://{NODE_PORT}/big?bytes={BYTES}");
+        let sent = shell(&lab, &format!("{} big --bytes {bytes} | sha256sum", tool.display()))?;
+        let url = format!("http://{NODE_PORT}/big?bytes={bytes}");
         let got = shell(&lab, &format!("curl -sS --max-time 120 '{url}' | sha256sum"))?;
         ensure(got == sent && got.len() > 64, || format!("{got} is not {sent}"))?;
         ensure_balance(&daemon)

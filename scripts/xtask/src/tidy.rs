@@ -4,10 +4,10 @@
 //! every crate starts with a page that says what it is.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::{fs, str};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use spillway_tests::programs;
 
 /// Lines of a Rust or C file, tests included.
@@ -17,16 +17,20 @@ const SCRIPT_LINES_MAX: usize = 60;
 /// Lines of the page at the start of a crate.
 const PAGE_LINES_MIN: usize = 3;
 
-/// Looks at every file that git knows, or would take.
+/// Folders that hold nothing of ours.
+const SKIPPED: [&str; 2] = [".git", "target"];
+
+/// Looks at every file of the repository.
 pub(crate) fn run() -> Result<ExitCode> {
     let root = programs::root();
+    let mut files = Vec::new();
+    collect(&root, &mut files)?;
     let mut findings = Vec::new();
-    let files = files(&root)?;
     for file in &files {
-        // A file may have been deleted and not yet committed.
-        let Ok(bytes) = fs::read(root.join(file)) else { continue };
+        let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        // Binary files have no lines.
         let Ok(text) = str::from_utf8(&bytes) else { continue };
-        findings.extend(judge(file, text));
+        findings.extend(judge(file.strip_prefix(&root).unwrap_or(file), text));
     }
     for finding in &findings {
         eprintln!("tidy: {finding}");
@@ -38,13 +42,21 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut git = Command::new("git");
-    git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let output = git.output().context("start git")?;
-    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
-    let names = str::from_utf8(&output.stdout).context("a file name is not UTF-8")?;
-    Ok(names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect())
+/// All files below a folder, in the order of their names.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let kind = entry.file_type()?;
+        let is_skipped = SKIPPED.iter().any(|name| entry.file_name() == *name);
+        if kind.is_dir() && !is_skipped {
+            collect(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn judge(file: &Path, text: &str) -> Vec<String> {
