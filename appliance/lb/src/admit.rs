@@ -6,6 +6,7 @@ use spillway_packet::addr;
 
 use crate::conntrack::{Direction, Ends, Found, InsertError, NewFlow};
 use crate::forward::{Forwarder, Packet, Steering};
+use crate::hash;
 use crate::ids::WorkerId;
 use crate::model::{Protocol, Refusal};
 use crate::snat::{Binding, SnatError, port_owner};
@@ -124,7 +125,7 @@ impl Forwarder<'_> {
     }
 
     fn select(&mut self, packet: &Packet, service: &ServiceEntry) -> Option<BackendEntry> {
-        let at = service.selector.pick(packet.hash, &mut self.rng)?;
+        let at = service.selector.pick(hash::shared(packet.key), &mut self.rng)?;
         service.backends.get(usize::from(at)).copied()
     }
 

@@ -25,6 +25,16 @@ const fn fold(a: u64, b: u64) -> u64 {
     folded
 }
 
+/// Hash of a flow key that is the same on every box and after every start, so that Maglev picks the
+/// same backend there. It can be foreseen, so it decides nothing but the backend.
+pub fn shared(key: FlowKey) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(b"spillway flows\0\0");
+    for word in key.words() {
+        hasher.write_u64(word);
+    }
+    hasher.finish()
+}
+
 impl HashKey {
     /// Hash of a flow key for the table: two multiplications, secret operands, never shown outside.
     #[inline]

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::maglev::{self, MaglevBackend, Table};
 use crate::model::{Backend, Scheduler};
 
-/// Seed of every Maglev table. No secret and the same everywhere, so that all boxes agree; what a client
-/// must not foresee is the flow's hash, and that is keyed.
+/// Seed of every Maglev table. No secret and the same everywhere, so that all boxes agree, as they do on
+/// the hash that looks a flow up in it ([`crate::hash::shared`]).
 const MAGLEV_SEED: [u8; 16] = *b"spillway maglev\0";
 
 /// Pseudo-random numbers for scheduling, not for secrets: xoshiro256++ (Blackman and Vigna, 2019), seeded
