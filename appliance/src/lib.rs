@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `worker` | one lcore's loop: read this first |
 //! | [`pipeline`] | a burst's way: verdicts, neighbours, queues and rings |
-//! | `start` | start order of the box, and its end |
+//! | `start`, `fabric` | start order of the box, and its end; how workers are made |
 //! | `control`, `publish` | health and model become Generations; workers adopt them |
 //! | `host_thread` | the host stack's thread |
 //! | `desk`, `admin`, `mailbox` | looking into the running box |
@@ -23,6 +23,7 @@ mod clock;
 mod control;
 mod desk;
 mod egress;
+mod fabric;
 mod hand_over;
 mod host_thread;
 mod idle;
