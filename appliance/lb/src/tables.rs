@@ -9,7 +9,7 @@ use crate::hash::HashKey;
 use crate::ids::{BackendId, Generation, ServiceId};
 use crate::model::{Backend, Network, Protocol, Refusal};
 use crate::scheduler::Selector;
-use crate::snapshot::{Snapshot, SnapshotService};
+use crate::snapshot::{Snapshot, SnapshotBackend, SnapshotService};
 
 /// Port ranges of an owned address that are not frontends.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -83,21 +83,24 @@ impl Tables {
     }
 
     /// Needs `owned`, complete.
-    /// The selector knows all backends, those that do not serve with weight 0: a Maglev table keeps
-    /// its size, and so its other slots, when one goes down.
-    fn compile_service(service: &SnapshotService) -> ServiceEntry {
-        let backends = service.backends.iter().filter_map(|backend| {
-            let address = SocketAddrV4::new(v4(backend.backend.address)?, backend.backend.port);
-            let weight = if backend.serving { backend.backend.weight } else { 0 };
-            let entry = BackendEntry { id: backend.id, address };
-            Some((entry, Backend { weight, ..backend.backend }))
-        });
-        let (backends, weighted): (Vec<_>, Vec<_>) = backends.unzip();
+    fn compile_service(&self, service: &SnapshotService) -> ServiceEntry {
+        let (mut backends, mut weighed) = (Vec::new(), Vec::new());
+        for SnapshotBackend { id, backend, serving } in &service.backends {
+            let Some(address) = v4(backend.address) else { continue };
+            // What leads back to the box would chain a frontend to a frontend: no flow goes there.
+            let takes = *serving && !self.owned.contains_key(&address);
+            // Who takes none keeps its place: a Maglev table's size depends on how many there are,
+            // and nobody else's flows are to move when one goes out and comes back.
+            let weight = if takes { backend.weight } else { 0 };
+            backends
+                .push(BackendEntry { id: *id, address: SocketAddrV4::new(address, backend.port) });
+            weighed.push(Backend { weight, ..*backend });
+        }
         ServiceEntry {
             id: service.id,
             no_backend: service.service.no_backend,
+            selector: Selector::build(service.service.scheduler, weighed),
             backends,
-            selector: Selector::build(service.service.scheduler, weighted),
         }
     }
 
