@@ -66,8 +66,7 @@ pub(crate) fn measure(
         waits.push(testpmd.forward(mode, length)?);
     }
     let text = testpmd.quit()?;
-    let mut samples = rates(&text, &waits).context("cannot read what testpmd has measured")?;
-    let [io, swap] = &mut samples;
+    let [io, swap] = rates(&text, &waits).context("cannot read what testpmd has measured")?;
     Ok([io.sample(tsc), swap.sample(tsc)])
 }
 
