@@ -84,7 +84,7 @@ fn main() -> ExitCode {
             eprintln!("error: dpdk-sys cannot be built: {error}");
             eprintln!(
                 "help: on Debian 12: apt-get install --no-install-recommends \
-                 libdpdk-dev dpdk pkg-config clang libclang-dev"
+                 build-essential pkg-config libdpdk-dev dpdk clang libclang-dev"
             );
             ExitCode::FAILURE
         }

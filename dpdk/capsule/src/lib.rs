@@ -8,6 +8,29 @@
 //!                              └─ launch(worker, closure) → LcoreHandle
 //! ```
 //!
+//! ```no_run
+//! use capsule::*;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut settings = EalSettings::new("box1");
+//! let device = Device::AfPacket { interface: "eth1".into(), queues: 1 };
+//! settings.devices = vec![NamedDevice::new("uplink", device)?];
+//! let eal = Eal::init(&settings)?;
+//! let pool = Mempool::create(&eal, &MempoolSettings::new("packets", 8192))?;
+//! let port = Port::by_name(&eal, "uplink")?.configure(&PortSettings::default())?;
+//! let mut port = port.start(&pool)?;
+//! let mut queues = port.take_queues().ok_or("taken already")?;
+//! let worker = eal.launch(0, move || {
+//!     let mut burst = Burst::new();
+//!     loop {
+//!         queues.rx[0].receive(&mut burst);
+//!         queues.tx[0].send(&mut burst);
+//!         burst.clear();
+//!     }
+//! })?;
+//! worker.join()?;
+//! # Ok(()) }
+//! ```
+//!
 //! # Invariants
 //! 1. **An [`Mbuf`] has one owner.** It is not `Clone`; dropping it gives the buffer back; sending
 //!    moves it into the driver.

@@ -16,12 +16,16 @@ use std::{env, thread};
 
 use capsule::{Burst, Device, Eal, EalSettings, MemifRole, Memory};
 use support::{
-    Directory, ROLE, again, frame, pool, receive_frames, role, send_all, settings, started,
-    succeed, wait_until,
+    Directory, again, frame, pool, receive_frames, role, send_all, settings, started, succeed,
+    wait_until,
 };
 
 const NAME: &str = "frames_cross_a_memif_to_another_process_and_back";
 const FRAMES: u32 = 1000;
+const SERVER: &str = "server";
+const MEMORY: &str = "SW_CAPSULE_MEMORY";
+const HUGEPAGES: &str = "hugepages";
+const ORDINARY: &str = "ordinary";
 const SOCKET: &str = "SW_CAPSULE_SOCKET";
 
 fn memif(role: MemifRole, socket: PathBuf) -> EalSettings {
@@ -29,7 +33,10 @@ fn memif(role: MemifRole, socket: PathBuf) -> EalSettings {
     let device = Device::Memif { role, id: 7, socket, ring_size_log2: 10, secret };
     let mut settings = settings(&[("memif", device)]);
     settings.multi_process = true;
-    settings.memory = Memory::Hugepages { mib: 64 };
+    settings.memory = match env::var(MEMORY).unwrap().as_str() {
+        HUGEPAGES => Memory::Hugepages { mib: 64 },
+        _ => Memory::Ordinary { mib: 64 },
+    };
     settings
 }
 
@@ -45,16 +52,26 @@ impl Drop for Peer {
 
 #[test]
 fn frames_cross_a_memif_to_another_process_and_back() {
-    if role().is_some() {
-        return reflect();
+    match role().as_deref() {
+        None => {
+            for memory in [HUGEPAGES, ORDINARY] {
+                succeed(again(NAME, SERVER).env(MEMORY, memory).status().unwrap());
+            }
+        }
+        Some(SERVER) => send_and_compare(),
+        Some(_) => reflect(),
     }
+}
+
+/// One process: listens, sends, and compares what comes back.
+fn send_and_compare() {
     let directory = Directory::new();
     let socket = directory.join("memif.sock");
     let eal = Eal::init(&memif(MemifRole::Server, socket.clone())).unwrap();
     let pool = pool(&eal, "pool", 8192);
     let (port, mut queues) = started(&eal, "memif", &pool);
     assert!(!port.link().up, "nobody is there yet");
-    let mut peer = Peer(again(NAME, "reflector").env(SOCKET, &socket).spawn().unwrap());
+    let mut peer = Peer(again(NAME, "client").env(SOCKET, &socket).spawn().unwrap());
     // Half of the connection runs on the driver's own thread.
     for _ in 0..500 {
         thread::sleep(Duration::from_millis(10));
@@ -79,7 +96,6 @@ fn frames_cross_a_memif_to_another_process_and_back() {
 
 /// The other process: sends everything back.
 fn reflect() {
-    assert_eq!(env::var(ROLE).as_deref(), Ok("reflector"));
     let socket = PathBuf::from(env::var_os(SOCKET).unwrap());
     let eal = Eal::init(&memif(MemifRole::Client, socket)).unwrap();
     let pool = pool(&eal, "pool", 8192);

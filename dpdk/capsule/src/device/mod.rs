@@ -44,7 +44,9 @@ pub enum Device {
     },
     /// A kernel TAP interface that is created with this name and vanishes with the process.
     Tap { interface: String },
-    /// Shared memory between two processes. Needs `EalSettings::multi_process`.
+    /// Shared memory between two processes, each of which is an instance of its own. Needs
+    /// `EalSettings::multi_process`; works in hugepages and in ordinary memory. What the other end
+    /// has not received yet is lost when this end closes.
     Memif {
         role: MemifRole,
         /// The same on both ends.
