@@ -11,7 +11,7 @@ use super::record::FlowIndex;
 use crate::prefetch::prefetch;
 
 /// Buckets that one lookup may touch.
-pub(super) const PROBE_MAX: usize = 8;
+pub(super) const PROBE_MAX: usize = 16;
 /// Entries of one bucket.
 pub(super) const BUCKET_ENTRIES: usize = 8;
 
@@ -169,6 +169,18 @@ pub(super) fn remove(buckets: &mut [Bucket], hash: u64, entry: Entry) -> bool {
         return true;
     }
     false
+}
+
+/// Entries in all buckets; each bucket's tags and entries agree on which places are taken.
+#[cfg(test)]
+pub(super) fn entry_count(buckets: &[Bucket]) -> usize {
+    let places = buckets.iter().flat_map(|bucket| bucket.tags.iter().zip(&bucket.entries));
+    places
+        .filter(|(tag, entry)| {
+            assert_eq!(**tag == 0, **entry == 0);
+            **tag != 0
+        })
+        .count()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::wheel::SLOTS;
 
 /// "SPILLFLW" and the version of the layout: changes with any change to a type in this module.
 const MAGIC: u64 = u64::from_be_bytes(*b"SPILLFLW");
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Most flows of one table: an index entry has 31 bits for the record.
 pub const FLOWS_MAX: u32 = 1 << 26;
@@ -62,14 +62,15 @@ impl std::fmt::Display for RegionError {
 
 impl std::error::Error for RegionError {}
 
-/// Two entries a flow at three quarters load.
+/// Two entries a flow at two thirds load: with [`super::index::PROBE_MAX`] lines to look at, a table
+/// fills up to its last record before a key finds no place (simulated with up to 2 million flows).
 const fn bucket_count(flows_max: u32) -> usize {
-    let entries = flows_max as usize * 2 * 4 / 3;
-    let buckets = entries.div_ceil(BUCKET_ENTRIES);
+    let entries = flows_max as usize * 2;
+    let buckets = (entries * 3 / 2).div_ceil(BUCKET_ENTRIES);
     if buckets < 16 { 16 } else { buckets }
 }
 
-/// Bytes that a table of `flows_max` flows needs: about 85 per flow and 16 KiB.
+/// Bytes that a table of `flows_max` flows needs: about 88 per flow and 16 KiB.
 pub const fn bytes_for(flows_max: u32) -> usize {
     size_of::<Header>()
         + SLOTS as usize * size_of::<u32>()

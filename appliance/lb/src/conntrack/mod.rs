@@ -39,7 +39,7 @@ pub struct Found {
 pub enum InsertError {
     /// All records are in use.
     Full,
-    /// A key's buckets are all full: keyed hashing makes this rare below full load.
+    /// A key's buckets are all full: next to impossible with keyed hashing.
     Crowded,
 }
 
