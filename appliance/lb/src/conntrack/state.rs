@@ -92,7 +92,11 @@ impl FlowState {
             // RFC 6146, 3.5.2.2 and RFC 7857, 2.2: whoever goes on talking has not believed the RST, so
             // a forged one costs the flow nothing.
             Self::Reset if !flags.rst() && !flags.syn() => {
-                if flags.fin() { self.after_fin(direction) } else { Self::Established }
+                if flags.fin() {
+                    self.after_fin(direction)
+                } else {
+                    Self::Established
+                }
             }
             // What is over stays over until a SYN takes its place.
             Self::Established
