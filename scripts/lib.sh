@@ -14,10 +14,7 @@ HUGEPAGES_FREE_MIN=512 # of 2 MiB each
 
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
-}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi; }
 
 install_packages() {
     local package missing=()
@@ -30,25 +27,6 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "${missing[@]}"
 }
 
-free_hugepages() { awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo; }
-
-reserve_hugepages() {
-    local free total
-    free=$(free_hugepages) total=$(cat /proc/sys/vm/nr_hugepages 2>/dev/null || echo 0)
-    if [ "${free:-0}" -lt "$HUGEPAGES_FREE_MIN" ]; then
-        total=$((total + HUGEPAGES_FREE_MIN - ${free:-0}))
-        say "sysctl vm.nr_hugepages=$total"
-        as_root sysctl -q -w "vm.nr_hugepages=$total" || true
-    fi
-    if ! grep -q ' hugetlbfs ' /proc/mounts; then
-        say "mount -t hugetlbfs /dev/hugepages"
-        as_root sh -c 'mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages' || true
-    fi
-    free=$(free_hugepages)
-    [ "${free:-0}" -ge "$HUGEPAGES_FREE_MIN" ] && grep -q ' hugetlbfs ' /proc/mounts ||
-        say "only ${free:-0} hugepages are free; the box will use ordinary memory where they do not suffice"
-}
-
 require_rust() {
     local channel
     channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
@@ -57,4 +35,27 @@ require_rust() {
     cargo --version >&2 || die "Rust $channel is missing: rustup toolchain install $channel"
 }
 
+# Another checkout may use some, so it is the free ones that count.
+reserve_hugepages() {
+    local free total
+    free=$(awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo) total=$(cat /proc/sys/vm/nr_hugepages 2>/dev/null || echo 0)
+    if [ "${free:-0}" -lt "$HUGEPAGES_FREE_MIN" ]; then
+        total=$((total + HUGEPAGES_FREE_MIN - ${free:-0}))
+        say "sysctl vm.nr_hugepages=$total"
+        as_root sysctl -q -w "vm.nr_hugepages=$total" ||
+            say "not permitted; the box will use ordinary memory where hugepages do not suffice"
+    fi
+    grep -q ' hugetlbfs ' /proc/mounts || as_root sh -c 'mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages' ||
+        say "cannot mount a hugetlbfs; the box will use ordinary memory"
+}
+
 prepare() { install_packages; require_rust; reserve_hugepages; }
+
+# Builds as whoever called us, then runs an xtask as root: labs need network namespaces.
+run_task() {
+    say "cargo build (the first time takes some minutes)"
+    cargo build --locked -p xtask -p spillway-appliance -p spillway-cli -p spillway-tests --bins
+    local root=()
+    [ "$(id -u)" = 0 ] || root=(sudo --)
+    exec "${root[@]}" env SPILLWAY_PREBUILT=yes "${CARGO_TARGET_DIR:-target}/debug/xtask" "$@"
+}
