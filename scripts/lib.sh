@@ -55,7 +55,6 @@ prepare() { install_packages; require_rust; reserve_hugepages; }
 run_task() {
     say "cargo build (the first time takes some minutes)"
     cargo build --locked -p xtask -p spillway-appliance -p spillway-cli -p spillway-tests --bins
-    local root=()
-    [ "$(id -u)" = 0 ] || root=(sudo --)
+    local root=(); [ "$(id -u)" = 0 ] || root=(sudo --)
     exec "${root[@]}" env SPILLWAY_PREBUILT=yes "${CARGO_TARGET_DIR:-target}/debug/xtask" "$@"
 }
