@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use spillway_admin::{DropReport, LinkState, PortRow, Request, client};
+use spillway_admin::{DropReport, LinkState, PacketTotals, PortRow, Request, client};
 
 use crate::error::{LabError, Result, ensure};
 use crate::lab::namespace::Namespace;
@@ -64,12 +64,16 @@ impl Appliance {
         report.ok_or_else(|| LabError::Expectation("drops: the answer is empty".to_owned()))
     }
 
-    /// The same, once `rx` packets have come in and each has met its end.
-    pub fn drops_after(&self, rx: u64, within: Duration) -> Result<DropReport> {
-        let what = format!("the end of {rx} packets");
-        let waited = until(&what, within, || {
+    /// The same, once the totals are as they should be and every packet has met its end.
+    pub fn drops_when(
+        &self,
+        within: Duration,
+        is_done: impl Fn(&PacketTotals) -> bool,
+    ) -> Result<DropReport> {
+        let waited = until("the last packet's end", within, || {
             let report = self.drops()?;
-            Ok((report.balance.rx == rx && report.balance.under_way() == 0).then_some(report))
+            let balance = &report.balance;
+            Ok((is_done(balance) && balance.under_way() == 0).then_some(report))
         });
         waited.map_err(|error| {
             let drops = self.ask("drops").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Capture files of Ethernet frames, in libpcap's classic format with microseconds.
+//! Capture files of Ethernet frames, in libpcap's classic format.
 //!
 //! Twenty lines each way, instead of a library: the files here are our own, and what `net_pcap`
 //! writes is of one kind.
@@ -10,6 +10,8 @@ use crate::error::{LabError, Result};
 
 /// Little-endian, microseconds.
 const MAGIC: u32 = 0xa1b2_c3d4;
+/// Little-endian, nanoseconds: what `net_pcap` writes.
+const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
 /// Version 2.4.
 const VERSION: u32 = 0x0004_0002;
 const SNAPLEN: u32 = 65_535;
@@ -44,8 +46,9 @@ pub fn read(path: &Path) -> Result<Vec<Vec<u8>>> {
 
 fn parse(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let (header, mut rest) = bytes.split_at_checked(HEADER_LEN).ok_or("no header")?;
-    if word(header, 0) != Some(MAGIC) || word(header, 20) != Some(LINKTYPE_ETHERNET) {
-        return Err("not a capture of Ethernet frames in microseconds".to_owned());
+    let known = matches!(word(header, 0), Some(MAGIC | MAGIC_NANOSECONDS));
+    if !known || word(header, 20) != Some(LINKTYPE_ETHERNET) {
+        return Err("not a capture of Ethernet frames".to_owned());
     }
     let mut frames = Vec::new();
     while !rest.is_empty() {

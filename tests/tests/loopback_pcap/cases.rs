@@ -7,7 +7,7 @@ use spillway_packet::{MacAddr, arp, build};
 
 use crate::frames::{
     BACK_MAC, CLIENT, CLIENT_MAC, DESERTED, FRONT_MAC, NAMES, NAMES_NODE, NODE_MAC, SILENT, SNAT,
-    WEB, WEB_NODE, at, bent, broken, port_unreachable, tcp, udp,
+    WEB, WEB_NODE, at, bent, broken, cut, inserted, port_unreachable, tcp, udp,
 };
 
 /// A port of the box.
@@ -39,6 +39,26 @@ pub(crate) struct Case {
     pub(crate) from: Side,
     pub(crate) frame: Vec<u8>,
     pub(crate) fate: Fate,
+}
+
+impl Case {
+    /// The frame that the box sends because of this one, and where; ARP apart.
+    pub(crate) fn output(&self) -> Option<(Side, &[u8])> {
+        let across = match self.from {
+            Side::Front => Side::Back,
+            Side::Back => Side::Front,
+        };
+        match &self.fate {
+            Fate::Forwarded(frame) => Some((across, frame)),
+            Fate::Answered(frame) | Fate::Refused(_, frame) => Some((self.from, frame)),
+            Fate::Dropped(_) | Fate::Resolved(_) => None,
+        }
+    }
+
+    /// Whether the box makes a frame of its own for it, instead of changing this one.
+    pub(crate) const fn is_answered_by_a_new_frame(&self) -> bool {
+        matches!(self.fate, Fate::Refused(..) | Fate::Resolved(_))
+    }
 }
 
 const SYN: TcpFlags = TcpFlags::SYN;
@@ -233,7 +253,7 @@ fn malformed_links() -> Vec<Case> {
     let dropped = |name, frame: Vec<u8>, reason| case(name, frame, Fate::Dropped(reason));
     let frame = good().finish();
     let tagged = good().vlan(Some(5)).finish();
-    let twice = [&tagged[..12], &[0x81, 0, 0, 6], &tagged[12..]].concat();
+    let twice = inserted(&tagged, 12, &[0x81, 0, 0, 6]);
     let foreign = MacAddr([2, 0, 0, 0, 0, 9]);
     vec![
         dropped("a foreign MAC", good().macs(CLIENT_MAC, foreign).finish(), "not-our-mac"),
@@ -245,7 +265,7 @@ fn malformed_links() -> Vec<Case> {
         dropped("from a group's MAC", good().macs(group, FRONT_MAC).finish(), "bad-source-mac"),
         dropped("a tag on an untagged port", tagged, "vlan-mismatch"),
         dropped("two tags", twice, "double-tag"),
-        dropped("half an Ethernet header", frame[..13].to_vec(), "truncated"),
+        dropped("half an Ethernet header", cut(&frame, 13), "truncated"),
         dropped("IPv6", broken(&frame, &[(12, 0x86), (13, 0xdd)]), "ipv6"),
         dropped("LLDP", broken(&frame, &[(12, 0x88), (13, 0xcc)]), "unknown-ethertype"),
         dropped(
@@ -260,6 +280,7 @@ fn malformed_links() -> Vec<Case> {
 fn malformed_packets() -> Vec<Case> {
     let frame = tcp(CLIENT, WEB, ACK).payload(b"12345678").finish();
     let datagram = udp(CLIENT, NAMES).finish();
+    let optional = inserted(&datagram, 34, &[1, 1, 1, 0]);
     let tcp_with = |name, changes: &[(usize, u8)], reason| {
         case(name, bent(&frame, changes), Fate::Dropped(reason))
     };
@@ -268,7 +289,7 @@ fn malformed_packets() -> Vec<Case> {
     };
     let total_len = |len: u8| [(16, 0), (17, len)];
     vec![
-        case("half an IP header", frame[..24].to_vec(), Fate::Dropped("truncated")),
+        case("half an IP header", cut(&frame, 24), Fate::Dropped("truncated")),
         case(
             "a wrong header checksum",
             broken(&frame, &[(22, 63)]),
@@ -279,7 +300,10 @@ fn malformed_packets() -> Vec<Case> {
         tcp_with("more than the frame holds", &total_len(200), "bad-ip-total-length"),
         tcp_with("less than its header", &total_len(19), "bad-ip-total-length"),
         tcp_with("a protocol that is not served", &[(23, 132)], "unknown-protocol"),
-        tcp_with("a first fragment", &[(20, 0x20)], "fragment"),
+        tcp_with("a fragment of torn length", &[(20, 0x20)], "bad-fragment"),
+        udp_with("a first fragment", &[(20, 0x20)], "fragment"),
+        udp_with("a last fragment", &[(20, 0), (21, 2)], "fragment"),
+        case("IP options", bent(&optional, &[(14, 0x46), (17, 40)]), Fate::Dropped("ip-options")),
         tcp_with("a TCP header of 16 bytes", &[(46, 0x40)], "bad-tcp-header"),
         tcp_with("a TCP header beyond its end", &[(46, 0xf0)], "bad-tcp-header"),
         tcp_with("SYN and FIN", &[(47, 0x03)], "bad-tcp-flags"),

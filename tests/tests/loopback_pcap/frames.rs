@@ -65,30 +65,31 @@ neighbors = {{ "10.0.1.72" = "{NODE_MAC}" }}
 addresses = ["172.26.50.101"]
 ports = "{snat_ports}"
 
-[health]
-type = "none"
-
 [[service]]
 name = "web"
 type = "NodePort"
+health = {{ type = "none" }}
 frontends = ["{WEB}"]
 backends = ["{WEB_NODE}"]
 
 [[service]]
 name = "names"
 type = "NodePort"
+health = {{ type = "none" }}
 frontends = ["{NAMES}/udp"]
 backends = ["{NAMES_NODE}"]
 
 [[service]]
 name = "deserted"
 type = "NodePort"
+health = {{ type = "none" }}
 frontends = ["{DESERTED}", "{DESERTED}/udp"]
 backends = [{{ address = "10.0.1.72:8080", weight = 0 }}]
 
 [[service]]
 name = "silent"
 type = "NodePort"
+health = {{ type = "none" }}
 frontends = ["{SILENT}", "{SILENT}/udp"]
 backends = [{{ address = "10.0.1.72:8081", weight = 0 }}]
 no_backend = "drop"
@@ -130,11 +131,14 @@ fn stranger(number: u16) -> SocketAddrV4 {
 /// The frame with some bytes replaced; its IP header checksum is right again.
 pub(crate) fn bent(frame: &[u8], changes: &[(usize, u8)]) -> Vec<u8> {
     let mut frame = broken(frame, changes);
-    let header = frame.get_mut(14..34);
-    if let Some(header) = header.and_then(<[u8]>::first_chunk_mut::<20>) {
-        [header[10], header[11]] = [0, 0];
-        [header[10], header[11]] = checksum::full(header).to_be_bytes();
+    // A header that says less than twenty bytes of itself is wrong before its checksum is read.
+    let len = frame.get(14).map_or(0, |first| usize::from(first & 0xf) * 4);
+    let header = frame.get_mut(14..).and_then(|l3| l3.get_mut(..len.max(20)));
+    if let Some([_, _, _, _, _, _, _, _, _, _, hi, lo, ..]) = header {
+        (*hi, *lo) = (0, 0);
     }
+    let sum = frame.get(14..14 + len.max(20)).map_or(0, checksum::full);
+    frame.splice(24..26, sum.to_be_bytes());
     frame
 }
 
@@ -147,6 +151,18 @@ pub(crate) fn broken(frame: &[u8], changes: &[(usize, u8)]) -> Vec<u8> {
         }
     }
     frame
+}
+
+/// The frame with some bytes put in.
+pub(crate) fn inserted(frame: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame.splice(at..at, bytes.iter().copied());
+    frame
+}
+
+/// The beginning of the frame.
+pub(crate) fn cut(frame: &[u8], len: usize) -> Vec<u8> {
+    frame.iter().copied().take(len).collect()
 }
 
 /// RFC 792: the ICMP port unreachable that a datagram from the clients' side is answered with,
