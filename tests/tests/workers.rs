@@ -6,7 +6,7 @@ use std::time::Duration;
 use spillway_tests::daemon::{Options, lab_with_box};
 use spillway_tests::error::ensure;
 use spillway_tests::process::until;
-use spillway_tests::report::Requests;
+use spillway_tests::report::{Datagrams, Requests};
 use spillway_tests::{Topology, sandbox};
 
 const NODE_PORT: &str = "172.26.50.101:30645";
@@ -58,5 +58,21 @@ fn ten_thousand_connections_over_three_workers_reach_their_owners() {
         until("a balanced account of packets", Duration::from_secs(5), || {
             Ok((daemon.drops()?.balance.under_way() == 0).then_some(()))
         })
+    });
+}
+
+#[test]
+fn udp_replies_reach_their_owner_too() {
+    sandbox::test(|| {
+        let options = Options::example("static")
+            .set("dataplane.oversubscribe=true")
+            .set("dataplane.worker_cores=1,1,1");
+        let (lab, daemon) = lab_with_box(Topology::two_arm(3), &options)?;
+        let words = "udp --to 172.26.50.110:7777 --sockets 1000 --datagrams 5";
+        let report: Datagrams = lab.start_client(words)?.report()?;
+        ensure(report.returned == 5000, || format!("{report:?}"))?;
+        let workers: HashSet<u16> =
+            daemon.conntrack("--protocol udp")?.iter().map(|row| row.worker).collect();
+        ensure(workers.len() == 3, || format!("flows on workers {workers:?} only"))
     });
 }
