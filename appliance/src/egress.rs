@@ -68,6 +68,11 @@ impl Transmit {
         Flushed { lost: flushed.lost + u64::from(refused), ..flushed }
     }
 
+    /// Frames that wait for the next flush.
+    pub(crate) fn pending(&self, port: PortId) -> &[Mbuf] {
+        self.ports.get(port.index()).map_or(&[], |port| port.burst.as_slice())
+    }
+
     /// Sends what every port has.
     #[inline]
     pub(crate) fn flush(&mut self) -> Flushed {

@@ -13,7 +13,7 @@ use memmap2::{MmapMut, MmapOptions};
 /// Why the flow table has no memory.
 #[derive(Debug, thiserror::Error)]
 #[error("flow table: cannot {attempt} {path}: {source}")]
-pub(crate) struct MappingError {
+pub struct MappingError {
     attempt: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -25,7 +25,7 @@ pub(crate) struct MappingError {
 ///
 /// # Errors
 /// [`MappingError`] names the file and what was tried.
-pub(crate) fn create(path: &Path, bytes: usize) -> Result<&'static mut [u8], MappingError> {
+pub fn create(path: &Path, bytes: usize) -> Result<&'static mut [u8], MappingError> {
     let failed = |attempt| move |source| MappingError { attempt, path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true).mode(0o600);

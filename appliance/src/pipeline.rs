@@ -117,6 +117,11 @@ impl Pipeline {
         count_lost(&mut self.forwarder, lost, self.host.full(), true);
     }
 
+    /// Frames that the next [`Pipeline::flush`] transmits by a port, whole and ready.
+    pub fn pending(&self, port: PortId) -> &[Mbuf] {
+        self.transmit.pending(port)
+    }
+
     /// Lets go of silent flows: a bounded slice, once per round.
     #[inline]
     pub fn expire(&mut self, now: Tick) {

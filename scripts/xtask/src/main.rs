@@ -6,6 +6,7 @@
 //!
 //! Nothing may depend on this crate.
 
+mod bench;
 mod check;
 mod demo;
 mod keep;
@@ -33,6 +34,9 @@ enum Task {
     },
     /// Opens a shell in a lab with a running box.
     Lab(lab::Options),
+    /// Measures.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Checks what neither the compiler nor clippy checks.
     Tidy,
     /// Formatting, clippy, tidy and tests: what CI runs.
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo { keep } => demo::run(keep),
         Task::Lab(options) => lab::run(&options),
+        Task::Bench(bench) => bench::run(bench),
         Task::Tidy => tidy::run(),
         Task::Check => check::run(),
     };

@@ -46,7 +46,7 @@ impl Flows {
     /// What the client of a flow sends.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "a flow's number has 20 bits")]
-    pub(crate) fn original(&self, id: u32) -> Tuple {
+    pub(crate) fn original(id: u32) -> Tuple {
         Tuple {
             src: Ipv4Addr::from_bits(CLIENTS | (id & ((1 << CLIENT_BITS) - 1))),
             sport: CLIENT_PORT_MIN + (id >> CLIENT_BITS) as u16,
@@ -72,7 +72,7 @@ impl Flows {
     #[inline]
     pub(crate) fn arriving(&self, id: u32, direction: Direction) -> Tuple {
         match direction {
-            Direction::Original => self.original(id),
+            Direction::Original => Self::original(id),
             Direction::Reply => self.reply(id),
         }
     }
@@ -81,7 +81,7 @@ impl Flows {
     pub(crate) fn leaving(&self, id: u32, direction: Direction) -> Tuple {
         match direction {
             Direction::Original => self.reply(id).reversed(),
-            Direction::Reply => self.original(id).reversed(),
+            Direction::Reply => Self::original(id).reversed(),
         }
     }
 

@@ -126,7 +126,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{build} build, {dpdk}, {} bytes over {}, bursts of {}, one core; {} rounds of {} s",
-            settings.frame_bytes, settings.device, settings.burst, settings.rounds, settings.seconds
+            settings.frame_bytes,
+            settings.device,
+            settings.burst,
+            settings.rounds,
+            settings.seconds
         )?;
         writeln!(f, "{cpu}, {cores} cores, TSC {ghz:.3} GHz, Linux {kernel}, {memory}")?;
         let [before, after] = noise.load;

@@ -122,8 +122,7 @@ impl Bench {
             let (generator, whole) = self.stage.on_worker(move || {
                 let (mut world, mut source) = (lock(&world), lock(&source));
                 let wire = &mut lock(&wire);
-                let generator =
-                    measure::generator(tsc, wire, &world.flows, &mut source, length);
+                let generator = measure::generator(tsc, wire, &world.flows, &mut source, length);
                 (generator, measure::whole(tsc, &mut world, &mut source, length))
             })?;
             case.generator.push(generator);

@@ -32,7 +32,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = f.precision().unwrap_or(1);
         let Self { median, min, max } = self;
-        f.pad(&format!("{median:.places$} ({min:.places$}..{max:.places$})"))
+        let text = format!("{median:.places$} ({min:.places$}..{max:.places$})");
+        // Not `pad`, which takes the precision for a length.
+        let width = f.width().unwrap_or(0);
+        write!(f, "{text:>width$}")
     }
 }
 
@@ -44,8 +47,9 @@ mod tests {
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
         let summary = Summary::of([4.0, 1.0, 3.0, 10.0]);
         assert_eq!(summary, Summary { median: 3.5, min: 1.0, max: 10.0 });
-        assert_eq!(Summary::of([2.0, 9.0, 1.0]).median, 2.0);
-        assert_eq!(Summary::of([]).median, 0.0);
-        assert_eq!(format!("{summary:.2}"), "3.50 (1.00..10.00)");
+        let odd = Summary::of([2.0, 9.0, 1.0]);
+        assert_eq!(odd, Summary { median: 2.0, min: 1.0, max: 9.0 });
+        assert_eq!(Summary::of([]), Summary { median: 0.0, min: 0.0, max: 0.0 });
+        assert_eq!(format!("{summary:>20.2}"), "  3.50 (1.00..10.00)");
     }
 }

@@ -102,12 +102,13 @@ mod tests {
         let macs = (MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
         for protocol in [Protocol::Udp, Protocol::Tcp] {
             let template = Template::new(protocol, TcpFlags::SYN, macs).unwrap();
-            for n in 0..1000_u32 {
+            for n in 0..1000_u16 {
+                let wide = u32::from(n);
                 let tuple = Tuple {
-                    src: Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b9)),
-                    dst: Ipv4Addr::from_bits(!n),
-                    sport: (n * 77) as u16,
-                    dport: n as u16,
+                    src: Ipv4Addr::from_bits(wide.wrapping_mul(0x9e37_79b9)),
+                    dst: Ipv4Addr::from_bits(!wide),
+                    sport: n.wrapping_mul(77),
+                    dport: n,
                 };
                 let mut stamped = [0; FRAME_BYTES];
                 template.stamp(&mut stamped, tuple);

@@ -30,7 +30,7 @@ use crate::source::Source;
 /// Records of every table, however many flows a case has.
 const TABLE_FLOWS: u32 = 1 << 20;
 /// Longer than any run: what is measured is the hit path, not ageing.
-const SILENCE_MAX: Duration = Duration::from_secs(3600);
+const SILENCE_MAX: Duration = Duration::from_hours(1);
 const KEY: HashKey = HashKey([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344]);
 const GATEWAY: std::net::Ipv4Addr = std::net::Ipv4Addr::new(172, 26, 50, 1);
 /// Source of every frame that arrives.
@@ -209,11 +209,6 @@ impl World {
 /// The neighbour that a frame goes to: the client's side by the gateway, a backend directly.
 pub(crate) fn next_hop_mac(destination: std::net::Ipv4Addr) -> anyhow::Result<MacAddr> {
     let at = (1..=BACKENDS).find(|at| backend(*at) == destination);
-    match at {
-        Some(at) => Ok(neighbor_mac(at)),
-        None => {
-            ensure!(destination.octets()[0] == 198, "{destination} is nobody's");
-            Ok(neighbor_mac(0))
-        }
-    }
+    ensure!(at.is_some() || destination.octets()[0] == 198, "{destination} is nobody's");
+    Ok(neighbor_mac(at.unwrap_or(0)))
 }

@@ -1,0 +1,34 @@
+//! `xtask bench`: measures what was built for speed.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use spillway_tests::programs;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// What a packet costs, beside dpdk-testpmd. Some two minutes; `--help` for options.
+    #[command(disable_help_flag = true)]
+    Packet {
+        /// For the bench itself: --json FILE, --quick and more.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
+}
+
+/// Becomes the program that measures, of the release build whatever the build of this one.
+pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
+    let Bench::Packet { options } = bench;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let program =
+        target.unwrap_or_else(|| programs::root().join("target")).join("release/sw-bench");
+    if !program.is_file() {
+        bail!("{} is not built: use scripts/bench", program.display());
+    }
+    let error = Command::new(&program).args(options).exec();
+    Err(error).with_context(|| format!("start {}", program.display()))
+}
