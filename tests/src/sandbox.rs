@@ -31,6 +31,22 @@ pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
+/// Outermost: a thousand clients need more file descriptors than the usual soft limit of 1024.
+const LIMITS: &str = r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@""#;
+
+/// The same for a sandbox that is to stay: it must not hold anybody's stderr open, so there is one
+/// pipe, and its reader may leave.
+const LIMITS_AND_ONE_PIPE: &str = r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@" 2>&1"#;
+
+/// Innermost: what is mounted from here on is nobody else's business.
+///
+/// `unshare` cannot do it where `/` is no mount point, as in a chroot. Entering the mount namespace
+/// that one is in already leads to its real root (setns(2)), which is one.
+const PRIVATE_MOUNTS: &str = r#"
+    if mountpoint -q /; then mount --make-rprivate /
+    else nsenter --mount=/proc/self/ns/mnt mount --make-rprivate /
+    fi && exec "$@""#;
+
 /// The command that runs `program` as process 1 of a new sandbox.
 ///
 /// `tethered`: the sandbox dies with the calling thread. Otherwise it lives until its first process
@@ -43,16 +59,10 @@ pub fn command(program: &OsString, args: &[OsString], tethered: bool) -> Command
     } else {
         Command::new("sh")
     };
-    // A thousand clients need more file descriptors than the usual soft limit of 1024. What is to
-    // stay must not hold anybody's stderr open: there is one pipe, and its reader may leave.
-    let script = if tethered {
-        r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@""#
-    } else {
-        r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@" 2>&1"#
-    };
-    command.args(["-c", script, "sh"]);
-    command.args(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]);
-    command.args(["--mount-proc", "--"]).arg(program).args(args);
+    command.args(["-c", if tethered { LIMITS } else { LIMITS_AND_ONE_PIPE }, "sh"]);
+    command.args(["unshare", "--mount", "--propagation", "unchanged", "--net", "--pid", "--fork"]);
+    command.args(["--kill-child", "--mount-proc", "--", "sh", "-c", PRIVATE_MOUNTS, "sh"]);
+    command.arg(program).args(args);
     command.env(INSIDE, "yes");
     command
 }
