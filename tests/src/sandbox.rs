@@ -40,12 +40,13 @@ const LIMITS_AND_ONE_PIPE: &str = r#"ulimit -S -n "$(ulimit -H -n)"; exec "$@" 2
 
 /// Innermost: what is mounted from here on is nobody else's business.
 ///
-/// `unshare` cannot do it where `/` is no mount point, as in a chroot. Entering the mount namespace
-/// that one is in already leads to its real root (setns(2)), which is one.
+/// `unshare` cannot do it where `/` is no mount point, as in a chroot, nor could `ip netns` later.
+/// Entering the mount namespace that one is in already leads to its real root (setns(2)), which is
+/// one; and a second chroot, into a bind mount of the first, has one.
 const PRIVATE_MOUNTS: &str = r#"
-    if mountpoint -q /; then mount --make-rprivate /
-    else nsenter --mount=/proc/self/ns/mnt mount --make-rprivate /
-    fi && exec "$@""#;
+    if mountpoint -q /; then mount --make-rprivate / && exec "$@"; fi
+    nsenter --mount=/proc/self/ns/mnt mount --make-rprivate / &&
+    mount --rbind / /mnt && exec chroot /mnt "$@""#;
 
 /// The command that runs `program` as process 1 of a new sandbox.
 ///
