@@ -15,12 +15,13 @@ use spillway_lb::ids::{PortId, WorkerId};
 use spillway_lb::tables::Tables;
 use spillway_lb::time::Tick;
 
+use crate::busy::Busy;
 use crate::clock::TickClock;
 use crate::idle::Idle;
 use crate::mailbox::Mailbox;
 use crate::pipeline::{Inlet, Outlets, Pipeline};
 use crate::publish::Publisher;
-use crate::worker::{Busy, Worker};
+use crate::worker::Worker;
 use crate::{mapping, ports};
 
 /// Frames that one worker's hand-over ring holds.
@@ -212,7 +213,7 @@ impl Fabric {
             clock,
             idle: Idle::new(self.shared.settings.dataplane.poll),
             stop: Arc::clone(&self.stop),
-            busy: Busy::default(),
+            busy: Busy::new(self.shared.tsc.hz(), self.shared.tsc.now()),
         })
     }
 

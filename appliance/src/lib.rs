@@ -13,12 +13,13 @@
 //! | `host_thread` | the host stack's thread |
 //! | `desk`, `admin`, `mailbox` | looking into the running box |
 //! | `ports`, `rx`, `egress`, `hand_over` | devices and rings |
-//! | [`mapping`], `clock`, `idle` | memory and time |
+//! | [`mapping`], `clock`, `busy`, `idle` | memory and time |
 //!
 //! Invariants: a worker never allocates, locks or logs; the async runtime runs on the main core
 //! only; whatever the control side does, workers serve the last Generation they got.
 
 mod admin;
+mod busy;
 mod clock;
 mod control;
 mod desk;

@@ -24,9 +24,8 @@ pub(crate) struct Report {
     pub(crate) flows: u32,
     pub(crate) flows_max: u32,
     pub(crate) now: Tick,
-    /// Cycles in rounds that handled frames, and in all rounds.
-    pub(crate) busy_cycles: u64,
-    pub(crate) cycles: u64,
+    /// See [`crate::busy::Busy::permille`].
+    pub(crate) busy_permille: Option<u16>,
 }
 
 /// A question, which becomes its own answer.

@@ -15,6 +15,7 @@ use spillway_lb::batch::Verdicts;
 use spillway_lb::forward::Origin;
 use spillway_lb::time::Tick;
 
+use crate::busy::Busy;
 use crate::clock::TickClock;
 use crate::idle::Idle;
 use crate::mailbox::{Mailbox, Question, Report, WALK_MAX};
@@ -38,14 +39,6 @@ pub(crate) struct Worker {
     pub(crate) idle: Idle,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) busy: Busy,
-}
-
-/// Cycles by what they were spent on.
-#[derive(Copy, Clone, Debug, Default)]
-pub(crate) struct Busy {
-    handling: u64,
-    all: u64,
-    last: u64,
 }
 
 impl Worker {
@@ -153,20 +146,6 @@ impl Worker {
         report.flows = forwarder.conntrack().len();
         report.flows_max = forwarder.conntrack().capacity();
         report.now = now;
-        report.busy_cycles = self.busy.handling;
-        report.cycles = self.busy.all;
-    }
-}
-
-impl Busy {
-    /// Books the cycles since the last round on what that round was.
-    #[inline]
-    fn note(&mut self, cycles: u64, handled: usize) {
-        let spent = if self.last == 0 { 0 } else { cycles - self.last };
-        self.last = cycles;
-        self.all += spent;
-        if handled > 0 {
-            self.handling += spent;
-        }
+        report.busy_permille = self.busy.permille();
     }
 }

@@ -100,16 +100,13 @@ fn with_host(totals: PacketTotals, host: &HostCounters) -> PacketTotals {
 
 fn worker_row((id, (report, core)): (u16, (&Report, &usize))) -> WorkerRow {
     let totals = totals(std::slice::from_ref(report));
-    #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
-    let busy =
-        (report.cycles > 0).then(|| report.busy_cycles as f64 * 100.0 / report.cycles as f64);
     WorkerRow {
         id,
         core: count(*core),
         flows: report.flows.into(),
         flows_max: report.flows_max.into(),
         generation: report.generation.get(),
-        busy_percent: busy,
+        busy_percent: report.busy_permille.map(|permille| f64::from(permille) / 10.0),
         rx_packets: totals.rx,
         tx_packets: totals.tx,
         local_packets: totals.local,
