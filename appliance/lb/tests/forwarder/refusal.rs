@@ -1,6 +1,9 @@
 //! Saying no: aloud, correctly, and only where somebody may be told.
 
-use spillway_lb::verdict::DropReason;
+use spillway_lb::batch::{Batch, Frames, Verdicts};
+use spillway_lb::forward::Origin;
+use spillway_lb::ids::PortId;
+use spillway_lb::verdict::{DropReason, Verdict};
 
 use crate::world::*;
 
@@ -137,4 +140,53 @@ fn a_backend_that_is_the_box_itself_is_sent_nothing() {
         ("transmitted", 1),
         ("flows_created", 1),
     ]);
+}
+
+#[test]
+fn who_cannot_be_reached_is_told_nothing() {
+    let mut world = Setup::new().service(web()).without_gateway().world();
+    world.ingress(syn("203.0.113.9:1000", FRONTEND)).expect_drop(DropReason::NoBackend);
+    world.ingress(syn(CLIENT, FRONTEND)).expect_refusal(DropReason::NoBackend);
+    let ping =
+        |from: &str| spillway_packet::build::icmp_echo(*at(from).ip(), *at(FRONTEND).ip(), 1, 1);
+    world.ingress(ping("203.0.113.9:0")).expect_drop(DropReason::NoRoute);
+    // A backend that cannot be reached is no better than none, but its packets say so.
+    world.change(|model| model.services[0].backends.push(backend("203.0.113.80:80", 1)));
+    world.ingress(syn(CLIENT, FRONTEND)).expect_drop(DropReason::NoRoute);
+}
+
+/// Buffers that are too small for an answer.
+struct Tight(Frames);
+
+impl Batch for Tight {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn port(&self, at: usize) -> PortId {
+        self.0.port(at)
+    }
+
+    fn frame(&self, at: usize) -> &[u8] {
+        self.0.frame(at)
+    }
+
+    fn frame_mut(&mut self, at: usize) -> &mut [u8] {
+        self.0.frame_mut(at)
+    }
+
+    fn replace(&mut self, _: usize, _: &[u8]) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_refusal_that_finds_no_room_is_a_silent_drop() {
+    let mut world = dead(web());
+    let frame = world.dressed(syn(CLIENT, FRONTEND));
+    let mut burst = Tight(Frames { frames: vec![frame.clone()] });
+    let (now, mut verdicts) = (world.now, Verdicts::new());
+    world.workers[0].forward(now, Origin::Port, &mut burst, &mut verdicts);
+    assert_eq!(verdicts[..], [Verdict::Drop(DropReason::NoBackend)]);
+    assert_eq!(burst.0.frames, [frame]);
 }

@@ -102,6 +102,7 @@ pub(crate) struct Setup {
     flows_max: u32,
     snat_backends_max: u32,
     seed: u64,
+    gateway: Option<&'static str>,
 }
 
 impl Setup {
@@ -115,6 +116,7 @@ impl Setup {
             flows_max: 64,
             snat_backends_max: 16,
             seed: 1,
+            gateway: Some("172.26.50.1"),
         }
     }
 
@@ -161,6 +163,12 @@ impl Setup {
         self
     }
 
+    /// What is on no link cannot be reached.
+    pub(crate) fn without_gateway(mut self) -> Self {
+        self.gateway = None;
+        self
+    }
+
     fn network(&self) -> Network {
         let port = |name: &str, at: usize, address: &str, gateway: Option<&str>| PortNetwork {
             name: name.to_owned(),
@@ -175,7 +183,7 @@ impl Setup {
         }
         Network {
             ports: vec![
-                port("front", 0, "172.26.50.101/16", Some("172.26.50.1")),
+                port("front", 0, "172.26.50.101/16", self.gateway),
                 port("back", 1, "10.0.0.1/16", None),
             ],
             snat,
