@@ -33,6 +33,8 @@ pub(crate) fn dress(mbuf: &mut Mbuf, port: &PortIdentity, to: MacAddr) -> Result
 #[derive(Debug)]
 pub(crate) struct Transmit {
     ports: Vec<PortQueue>,
+    /// Since the last flush of all.
+    flushed: Flushed,
 }
 
 #[derive(Debug)]
@@ -49,23 +51,34 @@ pub(crate) struct Flushed {
     pub(crate) lost: u64,
 }
 
+impl Flushed {
+    fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.lost += other.lost;
+    }
+}
+
 impl Transmit {
     /// `queues`: this worker's transmit queue of every port, in the order of [`PortId`].
     pub(crate) fn new(queues: Vec<TxQueue>) -> Self {
         let port = |queue| PortQueue { queue, burst: Burst::new() };
-        Self { ports: queues.into_iter().map(port).collect() }
+        Self { ports: queues.into_iter().map(port).collect(), flushed: Flushed::default() }
     }
 
     /// Adds a frame to its port's burst. A burst that is full leaves first.
     #[inline]
-    pub(crate) fn push(&mut self, to: PortId, mbuf: Mbuf) -> Flushed {
+    pub(crate) fn push(&mut self, to: PortId, mbuf: Mbuf) {
         let Some(port) = self.ports.get_mut(to.index()) else {
-            return Flushed { sent: 0, lost: 1 };
+            self.flushed.lost += 1;
+            return;
         };
-        let flushed = if port.burst.is_full() { port.flush() } else { Flushed::default() };
+        if port.burst.is_full() {
+            self.flushed.add(port.flush());
+        }
         // There is room now: a flush leaves nothing behind.
-        let refused = port.burst.push(mbuf).is_err();
-        Flushed { lost: flushed.lost + u64::from(refused), ..flushed }
+        if port.burst.push(mbuf).is_err() {
+            self.flushed.lost += 1;
+        }
     }
 
     /// Frames that wait for the next flush.
@@ -73,18 +86,15 @@ impl Transmit {
         self.ports.get(port.index()).map_or(&[], |port| port.burst.as_slice())
     }
 
-    /// Sends what every port has.
+    /// Sends what every port has. Returns what became of all frames since the last flush.
     #[inline]
     pub(crate) fn flush(&mut self) -> Flushed {
-        let mut all = Flushed::default();
         for port in &mut self.ports {
             if !port.burst.is_empty() {
-                let flushed = port.flush();
-                all.sent += flushed.sent;
-                all.lost += flushed.lost;
+                self.flushed.add(port.flush());
             }
         }
-        all
+        std::mem::take(&mut self.flushed)
     }
 }
 

@@ -99,16 +99,18 @@ impl Pipeline {
     pub fn send_for_host(&mut self, burst: &mut Burst) {
         self.forwarder.counters.from_host += burst.len() as u64;
         for mbuf in burst.drain() {
-            let flushed = self.transmit.push(PortId::new(mbuf.port()), mbuf);
-            self.count(flushed);
+            self.transmit.push(PortId::new(mbuf.port()), mbuf);
         }
     }
 
     /// Sends and hands on whatever the round has collected.
     #[inline]
     pub fn flush(&mut self) {
-        let flushed = self.transmit.flush();
-        self.count(flushed);
+        let Flushed { sent, lost } = self.transmit.flush();
+        self.forwarder.counters.transmitted += sent;
+        for _ in 0..lost {
+            self.forwarder.counters.count_drop(DropReason::TransmitFull);
+        }
         for peer in self.workers.iter_mut().flatten() {
             let lost = peer.flush();
             count_lost(&mut self.forwarder, lost, peer.full(), false);
@@ -151,8 +153,7 @@ impl Pipeline {
             // Whole but for its destination MAC: the host stack asks for that, and sends it.
             return self.give_to_host(mbuf, ForHost::Resolve(egress));
         }
-        let flushed = self.transmit.push(egress.port, mbuf);
-        self.count(flushed);
+        self.transmit.push(egress.port, mbuf);
     }
 
     fn hand_over(&mut self, mbuf: Mbuf, owner: WorkerId) {
@@ -171,14 +172,6 @@ impl Pipeline {
         let lost = self.host.push(mbuf);
         self.forwarder.counters.local += 1;
         count_lost(&mut self.forwarder, lost, self.host.full(), true);
-    }
-
-    #[inline]
-    fn count(&mut self, flushed: Flushed) {
-        self.forwarder.counters.transmitted += flushed.sent;
-        for _ in 0..flushed.lost {
-            self.forwarder.counters.count_drop(DropReason::TransmitFull);
-        }
     }
 }
 

@@ -43,6 +43,7 @@ struct Slot {
 
 impl Slot {
     /// Key and MAC that were written together; `None` while they are being written.
+    #[inline]
     fn read(&self) -> Option<(u64, u64)> {
         let before = self.sequence.load(Ordering::Acquire);
         let pair = (self.key.load(Ordering::Relaxed), self.mac.load(Ordering::Relaxed));
@@ -125,6 +126,7 @@ impl Neighbors {
     }
 }
 
+#[inline]
 fn key(port: PortId, address: Ipv4Addr) -> u64 {
     KEY_PRESENT | u64::from(port.get()) << 32 | u64::from(address.to_bits())
 }

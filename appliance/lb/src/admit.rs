@@ -72,7 +72,7 @@ impl Forwarder<'_> {
 
     /// Makes the flow of a packet that matched none.
     pub(crate) fn admit(&mut self, now: Tick, packet: &Packet) -> Result<Found, Denied> {
-        let (client, frontend) = (packet.ends.source, packet.ends.destination);
+        let Ends { source: client, destination: frontend } = packet.ends();
         let owned = self.admissible(*client.ip(), *frontend.ip()).map_err(Denied::Drop)?;
         let tables = std::sync::Arc::clone(&self.tables);
         let Some(service) = tables.service(frontend, packet.protocol) else {
@@ -100,10 +100,11 @@ impl Forwarder<'_> {
     ) -> Result<Found, DropReason> {
         let backend = self.select(packet, service).ok_or(DropReason::NoBackend)?;
         let (binding, snat) = self.lend(packet, backend.address)?;
+        let Ends { source: client, destination: frontend } = packet.ends();
         let flow = NewFlow {
             protocol: packet.protocol,
-            client: packet.ends.source,
-            frontend: packet.ends.destination,
+            client,
+            frontend,
             backend: backend.address,
             snat,
             service: service.id,

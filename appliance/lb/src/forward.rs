@@ -84,20 +84,39 @@ pub struct ForwarderSettings {
     pub seed: u64,
 }
 
-/// A TCP or UDP packet on its way.
+/// A TCP or UDP packet on its way. Small, because a burst of them is written and read again.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Packet {
-    pub(crate) at: usize,
-    pub(crate) l3: usize,
-    pub(crate) l4: usize,
-    pub(crate) ttl: u8,
-    pub(crate) protocol: Protocol,
-    /// Empty for UDP.
-    pub(crate) flags: TcpFlags,
-    pub(crate) ends: Ends,
     pub(crate) key: FlowKey,
     pub(crate) hash: u64,
     guess: Option<Found>,
+    /// Position in the burst.
+    at: u8,
+    l3: u8,
+    l4: u8,
+    ttl: u8,
+    pub(crate) protocol: Protocol,
+    /// Empty for UDP.
+    pub(crate) flags: TcpFlags,
+}
+
+const _: () = assert!(size_of::<Packet>() <= 40);
+const _: () = assert!(BURST_MAX <= u8::MAX as usize);
+
+impl Packet {
+    /// Position in the burst.
+    pub(crate) fn at(&self) -> usize {
+        self.at.into()
+    }
+
+    /// Where its network header starts.
+    pub(crate) fn l3(&self) -> usize {
+        self.l3.into()
+    }
+
+    pub(crate) fn ends(&self) -> Ends {
+        self.key.ends()
+    }
 }
 
 /// One worker's share of the data plane.
@@ -164,7 +183,7 @@ impl<'m> Forwarder<'m> {
         }
         for packet in &packets {
             let verdict = self.act(now, batch, packet);
-            if let Some(place) = verdicts.get_mut(packet.at) {
+            if let Some(place) = verdicts.get_mut(packet.at()) {
                 *place = verdict;
             }
         }
@@ -253,8 +272,8 @@ impl<'m> Forwarder<'m> {
             }
         }
         self.conntrack.prefetch(hash);
-        let (l3, l4) = (usize::from(l3), usize::from(l4));
-        packets.push(Packet { at, l3, l4, ttl, protocol, flags, ends, key, hash, guess: None });
+        let at = u8::try_from(at).unwrap_or(0);
+        packets.push(Packet { key, hash, guess: None, at, l3, l4, ttl, protocol, flags });
         Verdict::Drop(DropReason::NotOurs)
     }
 
@@ -292,18 +311,26 @@ impl<'m> Forwarder<'m> {
         if packet.ttl <= 1 {
             return Verdict::Drop(DropReason::TtlExpired);
         }
-        let found = match packet.guess {
-            Some(guess) if self.conntrack.confirm(guess, packet.key) => Some(guess),
-            // Not in its first place, or an earlier packet of this very burst made the flow.
-            Some(_) | None => self.conntrack.find(packet.key, packet.hash),
-        };
+        match packet.guess {
+            Some(guess) if !packet.flags.opens() && self.conntrack.confirm(guess, packet.key) => {
+                self.translate(now, guess, batch.frame_mut(packet.at()), packet)
+            }
+            Some(_) | None => self.act_with_care(now, batch, packet),
+        }
+    }
+
+    /// A packet that is not in its first place, may open a flow, or does.
+    #[inline(never)]
+    fn act_with_care<B: Batch>(&mut self, now: Tick, batch: &mut B, packet: &Packet) -> Verdict {
+        // Again from the start: an earlier packet of this very burst may have made the flow.
+        let found = self.conntrack.find(packet.key, packet.hash);
         let found = found.filter(|found| !self.reopens(*found, packet));
         let admitted = match found {
             Some(found) => Ok(found),
             None => self.admit(now, packet),
         };
         match admitted {
-            Ok(found) => self.translate(now, found, batch.frame_mut(packet.at), packet),
+            Ok(found) => self.translate(now, found, batch.frame_mut(packet.at()), packet),
             Err(Denied::Local) => Verdict::Local,
             Err(Denied::Drop(reason)) => Verdict::Drop(reason),
             Err(Denied::Refuse(reason)) => refuse::refuse(reason, batch, packet, &self.routes),
@@ -323,7 +350,7 @@ impl<'m> Forwarder<'m> {
             Protocol::Tcp => Transport::Tcp,
             Protocol::Udp => Transport::Udp,
         };
-        if rewrite::apply(frame, packet.l3, packet.l4, transport, &rewrite) {
+        if rewrite::apply(frame, packet.l3(), packet.l4.into(), transport, &rewrite) {
             Verdict::Transmit(egress)
         } else {
             Verdict::Drop(DropReason::Truncated)

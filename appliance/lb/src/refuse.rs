@@ -21,14 +21,14 @@ pub(crate) fn refuse<B: Batch>(
     packet: &Packet,
     routes: &Routes,
 ) -> Verdict {
-    let egress = routes.to(*packet.ends.source.ip());
+    let egress = routes.to(*packet.ends().source.ip());
     let mut answer = [0; ANSWER_MAX];
-    let length = write_answer(batch.frame(packet.at), packet, &mut answer);
+    let length = write_answer(batch.frame(packet.at()), packet, &mut answer);
     let (Some(egress), Some(answer)) = (egress, length.and_then(|length| answer.get(..length)))
     else {
         return Verdict::Drop(reason);
     };
-    if batch.replace(packet.at, answer) {
+    if batch.replace(packet.at(), answer) {
         Verdict::Refuse(reason, egress)
     } else {
         Verdict::Drop(reason)
@@ -37,13 +37,13 @@ pub(crate) fn refuse<B: Batch>(
 
 /// Writes the whole frame; `None` when the packet must not be answered.
 fn write_answer(frame: &[u8], packet: &Packet, answer: &mut [u8; ANSWER_MAX]) -> Option<usize> {
-    let original = frame.get(packet.l3..)?;
+    let original = frame.get(packet.l3()..)?;
     let (l2, l3) = answer.split_first_chunk_mut::<L2_LEN>()?;
     *l2.last_chunk_mut()? = ethernet::ethertype::IPV4.to_be_bytes();
     let length = match packet.protocol {
         Protocol::Tcp => tcp::reset(original, l3.first_chunk_mut()?),
         Protocol::Udp => {
-            let from = *packet.ends.destination.ip();
+            let from = *packet.ends().destination.ip();
             icmp::port_unreachable(original, from, l3.first_chunk_mut()?)
         }
     }?;

@@ -42,8 +42,21 @@ impl FlowState {
         Self::UdpReplied,
     ];
 
-    pub(super) fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| *state as u8 == number)
+    /// Written out, so that the hit path has no search.
+    #[inline]
+    pub(super) const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::SynSent,
+            2 => Self::SynReceived,
+            3 => Self::Established,
+            4 => Self::FinClient,
+            5 => Self::FinBackend,
+            6 => Self::Closing,
+            7 => Self::Reset,
+            8 => Self::UdpUnreplied,
+            9 => Self::UdpReplied,
+            _ => return None,
+        })
     }
 
     /// State of a flow whose first packet has just passed.
@@ -60,8 +73,25 @@ impl FlowState {
     }
 
     /// The state after a packet of `direction`; `flags` is empty for UDP.
+    #[inline]
     #[must_use]
     pub fn after(self, direction: Direction, flags: TcpFlags) -> Self {
+        // Nearly every packet: the flow is up, and nobody ends it.
+        let is_steady = match self {
+            Self::UdpReplied => true,
+            Self::Established => !flags.fin() && !flags.rst(),
+            Self::SynSent
+            | Self::SynReceived
+            | Self::FinClient
+            | Self::FinBackend
+            | Self::Closing
+            | Self::Reset
+            | Self::UdpUnreplied => false,
+        };
+        if is_steady { self } else { self.step(direction, flags) }
+    }
+
+    fn step(self, direction: Direction, flags: TcpFlags) -> Self {
         match self {
             Self::UdpUnreplied | Self::UdpReplied => match direction {
                 Direction::Original => self,
