@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PACKAGES=(
     build-essential ca-certificates      # a linker for Rust, a C compiler for DPDK's inline functions; TLS for crates
-    pkg-config libdpdk-dev dpdk          # DPDK 22.11 and dpdk-testpmd
+    pkg-config libdpdk-dev dpdk-dev      # DPDK 22.11; dpdk-testpmd
     clang libclang-dev                   # bindgen, and the BPF programs
     iproute2 ethtool procps util-linux   # the lab: namespaces, offloads, sysctl, unshare
     curl                                 # a real client

@@ -11,10 +11,13 @@ use spillway_tests::{Lab, LabError, Result, Topology, sandbox};
 
 const NODE_PORT: &str = "172.26.50.101:30645";
 
-fn ensure_serving(lab: &Lab) -> Result<()> {
+fn ensure_serving(lab: &Lab, daemon: &mut Daemon) -> Result<()> {
     let words = format!("http --to {NODE_PORT} --requests 100 --parallel 10");
     let report: Requests = lab.start_client(&words)?.report()?;
-    ensure(report.ok == 100, || format!("{report:?}"))
+    ensure(report.ok == 100, || {
+        let drops = daemon.ask("drops").unwrap_or_default();
+        format!("{report:?}\n{drops}\n{}", daemon.process().log_tail())
+    })
 }
 
 /// Files on a hugetlbfs that a process has mapped.
@@ -59,7 +62,7 @@ fn a_killed_daemon_leaves_nothing_that_stops_the_next() {
             daemon = Daemon::start(&lab, &options)?;
             let took = begin.elapsed();
             ensure(took < Duration::from_secs(10), || format!("ready only after {took:?}"))?;
-            ensure_serving(&lab)?;
+            ensure_serving(&lab, &mut daemon)?;
         }
         Ok(())
     });
@@ -82,10 +85,10 @@ fn sigterm_ends_the_daemon_in_good_order() {
 fn two_boxes_work_side_by_side() {
     sandbox::test(|| {
         let options = Options::example("static");
-        let (first, _first_box) = lab_with_box(Topology::two_arm(3), &options)?;
-        let (second, _second_box) = lab_with_box(Topology::two_arm(3), &options)?;
-        ensure_serving(&first)?;
-        ensure_serving(&second)?;
-        ensure_serving(&first)
+        let (first, mut first_box) = lab_with_box(Topology::two_arm(3), &options)?;
+        let (second, mut second_box) = lab_with_box(Topology::two_arm(3), &options)?;
+        ensure_serving(&first, &mut first_box)?;
+        ensure_serving(&second, &mut second_box)?;
+        ensure_serving(&first, &mut first_box)
     });
 }

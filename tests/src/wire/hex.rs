@@ -14,7 +14,9 @@ pub fn bytes(lines: &[&str]) -> Result<Vec<u8>> {
     let words = lines.iter().flat_map(|line| line.split_whitespace());
     words
         .map(|word| {
-            let byte = u8::from_str_radix(word, 16).ok().filter(|_| word.len() == 2);
+            // `from_str_radix` takes a sign, too.
+            let is_byte = word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let byte = u8::from_str_radix(word, 16).ok().filter(|_| is_byte);
             byte.ok_or_else(|| LabError::Expectation(format!("`{word}` is no byte in hex")))
         })
         .collect()
