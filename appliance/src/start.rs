@@ -77,8 +77,10 @@ fn start_eal(settings: &Settings) -> anyhow::Result<Eal> {
     let memif =
         settings.ports.iter().any(|port| matches!(port.device, DeviceSettings::Memif { .. }));
     let eal = Eal::init(&EalSettings {
-        // The process id keeps two boxes of one name, and a dead one's files, apart.
-        name: format!("spillway-{}", std::process::id()),
+        // Names DPDK's files, also those on the machine's one hugetlbfs, where boxes that do not see
+        // each other meet: a process id may be the same in two containers, and two boxes that
+        // map a file by the same name share their memory.
+        name: format!("spillway-{:016x}", u64::from_ne_bytes(random()?)),
         main_core: dataplane.main_core,
         worker_cores: dataplane.worker_cores.clone(),
         memory,
