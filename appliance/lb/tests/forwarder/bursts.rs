@@ -83,6 +83,22 @@ fn a_reply_to_a_flow_that_an_earlier_frame_of_the_burst_replaced_is_nobodys() {
     assert_eq!(ends_of(&fates[2]).1, at(other));
 }
 
+#[test]
+fn a_flow_that_an_earlier_frame_of_the_burst_ended_is_gone_for_the_later_ones() {
+    let mut world = World::with(web());
+    let flow = world.open(client(0), FRONTEND);
+    world.client_says(flow, RST).backend_down(BACKEND);
+    let fates = world.burst([
+        syn(flow.client, FRONTEND),
+        tcp(flow.client, FRONTEND, ACK),
+        tcp(flow.backend, flow.snat, ACK),
+    ]);
+    assert!(matches!(fates[0].fate, Fate::Refused(DropReason::NoBackend, ..)), "{fates:?}");
+    // Their guesses of the record were made when it still was the flow's.
+    assert!(matches!(fates[1].fate, Fate::Refused(DropReason::NotSyn, ..)), "{fates:?}");
+    assert_eq!(fates[2].fate, Fate::Dropped(DropReason::NoFlow));
+}
+
 type MakeFrame = fn(usize) -> Builder;
 
 #[test]

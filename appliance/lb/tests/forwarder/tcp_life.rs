@@ -213,3 +213,13 @@ fn late_segments_of_a_closed_connection_still_reach_the_other_side() {
     world.backend_says(flow, FIN_ACK).client_says(flow, ACK);
     assert_eq!(world.state(flow), Some(FlowState::Closing));
 }
+
+#[test]
+fn a_syn_of_the_backend_never_replaces_a_flow() {
+    let mut world = narrow();
+    let flow = world.establish(CLIENT, FRONTEND);
+    world.client_says(flow, RST);
+    // Not even on a flow that is over: only a client can open one.
+    world.backend_says(flow, SYN);
+    assert_eq!(world.state(flow), Some(FlowState::Reset));
+}

@@ -98,7 +98,8 @@ fn a_crowd_that_disperses_leaves_nothing() {
 
 #[test]
 fn a_table_takes_flows_up_to_its_capacity_without_being_crowded() {
-    let flows = 20_000;
+    // So many that one key in 150,000 without a place would show.
+    let flows = 200_000;
     let mut memory = Memory::for_flows(flows);
     let mut table = memory.table(flows);
     for n in 0..flows {
