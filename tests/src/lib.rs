@@ -22,6 +22,7 @@ pub mod process;
 pub mod programs;
 pub mod report;
 pub mod sandbox;
+pub mod stall;
 pub mod wire;
 
 pub use error::{LabError, Result};

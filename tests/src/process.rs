@@ -68,6 +68,8 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
     log: PathBuf,
+    /// Bytes that were in the log before: an earlier process of the same name wrote them.
+    log_skip: usize,
 }
 
 impl Process {
@@ -76,6 +78,8 @@ impl Process {
         let log = dir.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.map_err(LabError::io(format!("create {}", log.display())))?;
+        let log_len = file.metadata().map_err(LabError::io("look at a log"))?.len();
+        let log_skip = usize::try_from(log_len).unwrap_or(usize::MAX);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -84,7 +88,7 @@ impl Process {
             .map_err(LabError::io(format!("start {name}: `{}`", describe(command))))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map(BufReader::new);
-        Ok(Self { name: name.to_owned(), child, stdin, stdout, log })
+        Ok(Self { name: name.to_owned(), child, stdin, stdout, log, log_skip })
     }
 
     /// Process id, as seen inside the sandbox.
@@ -101,7 +105,7 @@ impl Process {
     pub fn log(&self) -> Result<String> {
         let attempt = format!("read {}", self.log.display());
         let bytes = fs::read(&self.log).map_err(LabError::io(attempt))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(bytes.get(self.log_skip..).unwrap_or_default()).into_owned())
     }
 
     /// Its exit status, once it has one.
@@ -229,6 +233,22 @@ mod tests {
     fn a_failing_command_is_named_with_its_words() {
         let error = run("sh", &["-c", "echo no such thing >&2; exit 3"]).unwrap_err().to_string();
         assert!(error.contains("no such thing") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    fn a_log_is_that_of_this_process_alone() {
+        let dir = std::env::temp_dir().join(format!("sw-log-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let start = |word: &str| {
+            let script = format!("echo {word} >&2; read line");
+            Process::spawn("echo", &dir, Command::new("sh").args(["-c", &script])).unwrap()
+        };
+        let after = Duration::from_secs(10);
+        start("one").wait_for_log("one", after).unwrap();
+        let mut second = start("two");
+        second.wait_for_log("two", after).unwrap();
+        assert!(!second.log().unwrap().contains("one"), "{}", second.log().unwrap());
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@ use spillway_tests::daemon::{Daemon, Options, overrides};
 use spillway_tests::lab::topology::{FRONT, NodeId};
 use spillway_tests::process::{Process, output};
 use spillway_tests::report::{Requests, Witness};
+use spillway_tests::stall::StallWatch;
 use spillway_tests::{Lab, Topology, sandbox};
 
 use crate::{keep, lab as shell};
@@ -29,6 +30,8 @@ const VICTIM: NodeId = NodeId::new(2);
 const WITNESSES: u32 = 30;
 /// What measuring adds: a poll of `service list`, and two cores for everything.
 const SLACK: Duration = Duration::from_millis(700);
+/// When a change that does not come is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Shows it, in a sandbox.
 pub(crate) fn run(is_kept: bool) -> Result<ExitCode> {
@@ -91,7 +94,7 @@ fn play(headings: &mut Headings, lab: &mut Lab, slot: &mut Option<Daemon>) -> Re
     show::command(&words, "")?;
     show::say(&format!("Ready after {:.1} s.", begin.elapsed().as_secs_f64()))?;
     for node in &nodes {
-        daemon.wait_for_state(*node, BackendState::Active, Duration::from_secs(10))?;
+        daemon.wait_for_state(*node, BackendState::Active, PATIENCE)?;
     }
 
     first_request(headings, lab)?;
@@ -156,10 +159,17 @@ fn failure(headings: &mut Headings, lab: &mut Lab, daemon: &mut Daemon) -> Resul
     std::thread::sleep(Duration::from_secs(1));
 
     let allowed = removal_max(daemon)?;
+    let watch = StallWatch::start();
     let begin = Instant::now();
     lab.kill_server(VICTIM)?;
-    daemon.wait_for_state(VICTIM, BackendState::Down, allowed + SLACK)?;
-    let took = begin.elapsed();
+    daemon.wait_for_state(VICTIM, BackendState::Down, PATIENCE)?;
+    let (took, stalled) = (begin.elapsed(), watch.stalled());
+    drop(watch);
+    ensure!(
+        took <= allowed + SLACK + stalled,
+        "{} was out only after {took:?}, {allowed:?} are allowed",
+        VICTIM.name()
+    );
     let out_unix_ms = unix_ms();
     show::command("spillway service list", &daemon.ask("service list")?)?;
     show::say(&format!(
@@ -225,7 +235,7 @@ fn recovery(headings: &mut Headings, lab: &mut Lab, daemon: &mut Daemon) -> Resu
     headings.next(&format!("{} comes back", VICTIM.name()))?;
     lab.start_server(VICTIM)?;
     let begin = Instant::now();
-    daemon.wait_for_state(VICTIM, BackendState::Active, Duration::from_secs(10))?;
+    daemon.wait_for_state(VICTIM, BackendState::Active, PATIENCE)?;
     show::say(&format!(
         "{} takes connections again after {:.2} s of good checks.",
         VICTIM.name(),
