@@ -25,7 +25,7 @@ pub(crate) const GATEWAY_MAC: MacAddr = MacAddr([0x02, 0, 0, 0, 0x01, 0x01]);
 /// Ethernet, IPv4 and UDP headers: where the payload begins.
 const PAYLOAD: usize = 14 + 20 + 8;
 /// Nothing came back for this long: it will not come any more.
-const GIVE_UP: Duration = Duration::from_secs(5);
+const GIVE_UP: Duration = Duration::from_secs(15);
 const NAP: Duration = Duration::from_micros(50);
 /// Both hops through the box; testpmd is none.
 const TTL_RETURNED: u8 = TTL_DEFAULT - 2;
@@ -124,6 +124,7 @@ impl Generator {
     pub(crate) fn run(&mut self, plan: &Plan) -> Result<Run> {
         let returned = vec![false; usize::try_from(plan.packets).unwrap_or_default()];
         let mut ledger = Ledger { plan: *plan, run: Run::default(), returned };
+        // Also gives the box slots to send to: see `Testpmd::start`.
         self.drain();
         let begin = Instant::now();
         let mut last = begin;

@@ -154,7 +154,12 @@ fn every_packet_comes_back_from_testpmd_and_the_counters_balance_to_zero() {
         // From here on the box says nothing of its own accord.
         appliance.drops_when(PATIENCE, |totals| totals.originated == ANNOUNCEMENTS)?;
 
-        let run = generator.run(&PLAN)?;
+        let run = generator.run(&PLAN).map_err(|error| {
+            let words = ["drops", "port list -o wide"].map(|words| appliance.ask(words));
+            let shown: String = words.into_iter().flatten().collect();
+            let logs = format!("{}\n{}", appliance.log_tail(), testpmd.log_tail());
+            LabError::Expectation(format!("{error}\n{shown}{logs}"))
+        })?;
 
         let flows = Request::ConntrackList(ConntrackFilter::default());
         let flows: Vec<ConntrackRow> = admin::fetch(&socket, &flows).map_err(failed("flows"))?;
