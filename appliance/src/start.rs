@@ -24,6 +24,10 @@ use crate::host_thread::{HostThread, Wiring};
 use crate::ports::{self, PortFacts, RunningPort};
 use crate::publish::Publisher;
 
+/// How long a start waits for the daemon before it to be gone: 3 s.
+const LOCK_TRIES: u32 = 30;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Runs the box until it is told to stop.
 ///
 /// # Errors
@@ -52,10 +56,14 @@ fn lock(state_dir: &Path) -> anyhow::Result<File> {
         .with_context(|| format!("state_dir: cannot make {}", state_dir.display()))?;
     let path = state_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    if file.try_lock().is_err() {
-        bail!("state_dir {}: another spillwayd runs from it", state_dir.display());
+    // A killed daemon's last threads may take a moment to go.
+    for _ in 0..LOCK_TRIES {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        std::thread::sleep(LOCK_PAUSE);
     }
-    Ok(file)
+    bail!("state_dir {}: another spillwayd runs from it", state_dir.display());
 }
 
 fn start_eal(settings: &Settings) -> anyhow::Result<Eal> {

@@ -109,10 +109,14 @@ pub struct Prober<C = Connection> {
 
 impl<C: Conversation> Prober<C> {
     /// A prober that sends from `ports`; `seed` must not be guessable from outside.
+    ///
+    /// The seed also picks the first port: a restarted box that began at the same one each time would
+    /// meet its own connections in TIME_WAIT on the nodes, and be met by silence.
     pub fn new(ports: RangeInclusive<u16>, seed: u64) -> Self {
+        let offset = seed % ports.len().max(1) as u64;
         Self {
             checks: BTreeMap::new(),
-            port_next: *ports.start(),
+            port_next: ports.start().saturating_add(u16::try_from(offset).unwrap_or(0)),
             ports,
             seed,
             outcomes: Vec::new(),

@@ -104,7 +104,7 @@ fn requests(paths: &[&str]) -> (Engine, Vec<ProbeRequest>) {
 fn a_panic_anywhere_costs_its_own_check_and_tells_nothing_of_the_backend() {
     for place in ["open", "first poll", "second poll", "sent", "deliver"] {
         let (mut engine, requests) = requests(&[place, "none"]);
-        let mut prober = Prober::<Bomb>::new(61_000..=61_009, 1);
+        let mut prober = Prober::<Bomb>::new(61_000..=61_009, 0);
         for request in requests.clone() {
             prober.start(NOW, request, SOURCE, egress());
         }
@@ -125,7 +125,7 @@ fn a_panic_anywhere_costs_its_own_check_and_tells_nothing_of_the_backend() {
 #[test]
 fn a_panic_after_the_result_does_not_give_a_second_one() {
     let (_, requests) = requests(&["closing"]);
-    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 1);
+    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 0);
     prober.start(NOW, requests[0].clone(), SOURCE, egress());
     prober.poll(NOW);
     assert_eq!(prober.outcomes().len(), 1);
@@ -137,7 +137,7 @@ fn a_panic_after_the_result_does_not_give_a_second_one() {
 #[test]
 fn a_panic_about_the_next_deadline_asks_for_a_poll() {
     let (_, requests) = requests(&["next due"]);
-    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 1);
+    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 0);
     prober.start(NOW, requests[0].clone(), SOURCE, egress());
     let now = Moment::from_millis(7);
     assert_eq!(prober.next_due(now), Some(now));
@@ -146,7 +146,7 @@ fn a_panic_about_the_next_deadline_asks_for_a_poll() {
 #[test]
 fn a_check_that_finds_no_port_is_given_up_and_counted() {
     let (_, requests) = requests(&["a", "b", "c"]);
-    let mut prober = Prober::<Bomb>::new(61_000..=61_001, 1);
+    let mut prober = Prober::<Bomb>::new(61_000..=61_001, 0);
     for request in requests {
         prober.start(NOW, request, SOURCE, egress());
     }
@@ -155,9 +155,15 @@ fn a_check_that_finds_no_port_is_given_up_and_counted() {
 }
 
 #[test]
+fn the_seed_picks_the_first_port_and_the_last_one_is_followed_by_the_first() {
+    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 18);
+    assert_eq!([(); 3].map(|()| prober.free_port()), [Some(61_008), Some(61_009), Some(61_000)]);
+}
+
+#[test]
 fn only_packets_of_the_exact_tuple_are_admitted() {
     let (_, requests) = requests(&["deliver"]);
-    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 1);
+    let mut prober = Prober::<Bomb>::new(61_000..=61_009, 0);
     prober.start(NOW, requests[0].clone(), SOURCE, egress());
     let (remote, local) = (requests[0].address, SocketAddrV4::new(SOURCE, 61_000));
     let others = [
