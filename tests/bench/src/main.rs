@@ -63,7 +63,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let Arguments { json, quick, rounds, milliseconds, flows, tables } = Arguments::parse();
     let plan = if quick {
-        Plan { rounds: 2, length: Duration::from_millis(20), flows: vec![1, 1_000], tables }
+        Plan { rounds: 2, length: Duration::from_millis(40), flows: vec![1, 1_000], tables }
     } else {
         Plan { rounds, length: Duration::from_millis(milliseconds), flows, tables }
     };

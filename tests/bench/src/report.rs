@@ -10,6 +10,9 @@ use crate::machine::Machine;
 use crate::measure::Sample;
 use crate::stats::Summary;
 
+/// Beyond this share of a core lost to others, the numbers are not worth quoting.
+const CORE_LOST_MAX: f64 = 0.1;
+
 /// Changes with any change of a field's name or meaning.
 pub(crate) const SCHEMA: u32 = 1;
 
@@ -138,8 +141,12 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "load {before} before, {after} after; at most {lost:.1} % of a core lost to others \
-             (taken out)\n"
+             (taken out)"
         )?;
+        if noise.core_lost_max > CORE_LOST_MAX {
+            writeln!(f, "THE MACHINE WAS BUSY: caches were shared too. Repeat in a quiet moment.")?;
+        }
+        writeln!(f)?;
         writeln!(f, "{:<22}{:>22}{:>22}{:>22}", "", "cycles/frame", "ns/frame", "Mpps")?;
         for series in testpmd.iter().chain([io]) {
             let Series { name, cycles, ns, mpps, .. } = series;

@@ -54,20 +54,48 @@ impl Drop for Running {
     }
 }
 
-/// Measures both modes, one after the other, for `length` each.
+/// Tries of a measurement that other programs disturb, and what is quiet enough for the first.
+const TRIES: usize = 5;
+const DISTURBED_MAX: f64 = 0.02;
+
+/// Measures both modes, one after the other, for `length` each; of several tries the least
+/// disturbed one counts.
 pub(crate) fn measure(
     tsc: Tsc,
     settings: &Settings,
     length: Duration,
 ) -> anyhow::Result<[Sample; 2]> {
+    let mut best = once(settings, length)?;
+    for _ in 1..TRIES {
+        if disturbed(&best) <= DISTURBED_MAX {
+            break;
+        }
+        let next = once(settings, length)?;
+        if disturbed(&next) < disturbed(&best) {
+            best = next;
+        }
+    }
+    ensure!(disturbed(&best).is_finite(), "no core was free long enough to measure testpmd");
+    Ok(best.map(|rate| rate.sample(tsc)))
+}
+
+fn once(settings: &Settings, length: Duration) -> anyhow::Result<[Rate; 2]> {
     let mut testpmd = Running::start(settings)?;
     let mut waits = Vec::new();
     for mode in MODES {
         waits.push(testpmd.forward(mode, length)?);
     }
     let text = testpmd.quit()?;
-    let [io, swap] = rates(&text, &waits).context("cannot read what testpmd has measured")?;
-    Ok([io.sample(tsc), swap.sample(tsc)])
+    rates(&text, &waits).context("cannot read what testpmd has measured")
+}
+
+/// How much a measurement was disturbed: what its worker lost to others, and how far the time
+/// between testpmd's looks at its counters is from what was asked for. Infinite without frames.
+fn disturbed(rates: &[Rate; 2]) -> f64 {
+    rates
+        .iter()
+        .map(|rate| rate.lost + (rate.seconds() / rate.asked - 1.0).abs())
+        .fold(0.0, f64::max)
 }
 
 impl Running {
@@ -182,15 +210,23 @@ struct Rate {
     frames: u64,
     frames_per_second: u64,
     lost: f64,
+    /// Seconds by our own clock.
+    asked: f64,
 }
 
 impl Rate {
-    #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+    /// By testpmd's clock; infinite when it saw no frames.
+    #[expect(clippy::cast_precision_loss, reason = "numbers far below 2^52")]
+    fn seconds(self) -> f64 {
+        let seconds = self.frames as f64 / self.frames_per_second as f64;
+        if seconds > 0.0 { seconds } else { f64::INFINITY }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "numbers far below 2^52")]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cycles of a run")]
     fn sample(self, tsc: Tsc) -> Sample {
-        let seconds = self.frames as f64 / self.frames_per_second.max(1) as f64;
-        let cycles = (seconds * tsc.hz() as f64) as u64;
-        Sample::new(tsc, self.frames, cycles, Duration::from_secs_f64(seconds * self.lost))
+        let cycles = (self.seconds() * tsc.hz() as f64) as u64;
+        Sample::new(tsc, self.frames, cycles, Duration::from_secs_f64(self.seconds() * self.lost))
     }
 }
 
@@ -214,8 +250,14 @@ fn rates(text: &str, waits: &[Wait]) -> anyhow::Result<[Rate; 2]> {
         let dropped = numbers(after, "TX-dropped:").iter().sum::<u64>();
         ensure!(dropped == 0, "testpmd dropped {dropped} frames");
         let wait = wait.context("no time")?;
-        let lost = wait.lost.as_secs_f64() / wait.length.as_secs_f64();
-        Ok(Rate { frames: after_count.saturating_sub(before_count), frames_per_second, lost })
+        let asked = wait.length.as_secs_f64();
+        let lost = wait.lost.as_secs_f64() / asked;
+        Ok(Rate {
+            frames: after_count.saturating_sub(before_count),
+            frames_per_second,
+            lost,
+            asked,
+        })
     };
     Ok([rate(io_before, io_after, waits.first())?, rate(swap_before, swap_after, waits.get(1))?])
 }
@@ -242,8 +284,22 @@ mod tests {
     fn rates_are_read_from_testpmds_own_counters_and_clock() {
         let text = [look(5, 0, 0), look(25, 100, 0), look(40, 7, 0), look(80, 50, 0)].concat();
         let [io, swap] = rates(&text, &waits()).unwrap();
-        assert_eq!(io, Rate { frames: 20, frames_per_second: 100, lost: 0.0 });
-        assert_eq!(swap, Rate { frames: 40, frames_per_second: 50, lost: 0.25 });
+        assert_eq!(io, Rate { frames: 20, frames_per_second: 100, lost: 0.0, asked: 0.2 });
+        assert_eq!(swap, Rate { frames: 40, frames_per_second: 50, lost: 0.25, asked: 0.2 });
+    }
+
+    #[test]
+    fn a_lost_core_a_late_look_and_no_frames_are_disturbances() {
+        let quiet = Rate { frames: 20, frames_per_second: 100, lost: 0.0, asked: 0.2 };
+        assert!(disturbed(&[quiet, quiet]) < 1e-9);
+        let lost = Rate { lost: 0.25, ..quiet };
+        assert!((disturbed(&[quiet, lost]) - 0.25).abs() < 1e-9);
+        let late = Rate { frames: 40, ..quiet };
+        assert!((disturbed(&[late, quiet]) - 1.0).abs() < 1e-9);
+        let nothing = Rate { frames: 0, frames_per_second: 0, ..quiet };
+        assert!(disturbed(&[nothing, quiet]).is_infinite());
+        let at_once = Rate { frames_per_second: 0, ..quiet };
+        assert!(disturbed(&[at_once, quiet]).is_infinite());
     }
 
     #[test]
