@@ -173,12 +173,16 @@ impl Drop for Keeper {
         if !lock(&self.retired_pools).iter().all(|(pool, mbufs)| is_full(*pool, *mbufs)) {
             return;
         }
-        let runtime_dir = runtime_dir();
+        if self.multi_process {
+            // memif registers its control channels with EAL's interrupt thread, and EAL 22.11 never
+            // ends that thread. Handles that it still lists lie in EAL's memory: unmapped now, they are
+            // read once more (seen as a segmentation fault in rte_intr_fd_get while the process
+            // exits). So the memory is left to the kernel, which takes it with the process. The shared
+            // configuration goes; if it stays it is reused by the next start.
+            let _ = fs::remove_dir_all(runtime_dir());
+            return;
+        }
         // SAFETY: the argument at the top of this file; nothing of this crate's is left.
         unsafe { c::rte_eal_cleanup() };
-        if self.multi_process {
-            // EAL leaves the shared configuration behind; if it stays it is reused by the next start.
-            let _ = fs::remove_dir_all(runtime_dir);
-        }
     }
 }
