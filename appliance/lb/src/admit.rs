@@ -7,8 +7,9 @@ use spillway_packet::addr;
 use crate::conntrack::{Direction, Ends, Found, InsertError, NewFlow};
 use crate::forward::{Forwarder, Packet, Steering};
 use crate::hash;
-use crate::ids::WorkerId;
+use crate::ids::{ServiceId, WorkerId};
 use crate::model::{Protocol, Refusal};
+use crate::scheduler::Rng;
 use crate::snat::{Binding, SnatError, port_owner};
 use crate::tables::{BackendEntry, Owned, ServiceEntry};
 use crate::time::Tick;
@@ -74,31 +75,34 @@ impl Forwarder<'_> {
     pub(crate) fn admit(&mut self, now: Tick, packet: &Packet) -> Result<Found, Denied> {
         let Ends { source: client, destination: frontend } = packet.ends();
         let owned = self.admissible(*client.ip(), *frontend.ip()).map_err(Denied::Drop)?;
-        let tables = std::sync::Arc::clone(&self.tables);
-        let Some(service) = tables.service(frontend, packet.protocol) else {
+        let Some(service) = self.tables.service(frontend, packet.protocol) else {
             return Err(self.not_a_frontend(owned, frontend));
         };
+        let (id, manner) = (service.id, service.no_backend);
         if packet.protocol == Protocol::Tcp && !packet.flags.opens() {
-            return Err(Denied::told(DropReason::NotSyn, service.no_backend));
+            return Err(Denied::told(DropReason::NotSyn, manner));
         }
-        let opened = self.open(now, packet, service);
-        if let Some(count) = self.service_counts.get_mut(service.id.index()) {
+        let opened = match select(service, packet, &mut self.rng) {
+            Some(backend) => self.open(now, packet, id, backend),
+            None => Err(DropReason::NoBackend),
+        };
+        if let Some(count) = self.service_counts.get_mut(id.index()) {
             match opened {
                 Ok(_) => count.flows_created += 1,
                 Err(_) => count.refused += 1,
             }
         }
-        opened.map_err(|reason| Denied::told(reason, service.no_backend))
+        opened.map_err(|reason| Denied::told(reason, manner))
     }
 
-    /// Selects a backend, lends a SNAT port and records the flow; all or nothing.
+    /// Lends a SNAT port towards the backend and records the flow; both or nothing.
     fn open(
         &mut self,
         now: Tick,
         packet: &Packet,
-        service: &ServiceEntry,
+        service: ServiceId,
+        backend: BackendEntry,
     ) -> Result<Found, DropReason> {
-        let backend = self.select(packet, service).ok_or(DropReason::NoBackend)?;
         let (binding, snat) = self.lend(packet, backend.address)?;
         let Ends { source: client, destination: frontend } = packet.ends();
         let flow = NewFlow {
@@ -107,7 +111,7 @@ impl Forwarder<'_> {
             frontend,
             backend: backend.address,
             snat,
-            service: service.id,
+            service,
             backend_id: backend.id,
         };
         match self.conntrack.insert(&flow, now, &self.timeouts) {
@@ -123,11 +127,6 @@ impl Forwarder<'_> {
                 })
             }
         }
-    }
-
-    fn select(&mut self, packet: &Packet, service: &ServiceEntry) -> Option<BackendEntry> {
-        let at = service.selector.pick(hash::shared(packet.key), &mut self.rng)?;
-        service.backends.get(usize::from(at)).copied()
     }
 
     /// A SNAT port towards the backend: from the address that the client's tuple picks, or from the
@@ -164,4 +163,9 @@ impl Forwarder<'_> {
         }
         Denied::Drop(DropReason::UnlistedPort)
     }
+}
+
+fn select(service: &ServiceEntry, packet: &Packet, rng: &mut Rng) -> Option<BackendEntry> {
+    let at = service.selector.pick(hash::shared(packet.key), rng)?;
+    service.backends.get(usize::from(at)).copied()
 }
