@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum SocketError {
     #[error("admin socket {0}: another spillwayd answers there (admin_socket names another)")]
     InUse(PathBuf),
-    #[error("admin socket {path}: cannot {attempt}: {source}")]
+    #[error("admin socket {path}: cannot {attempt}")]
     Io { path: PathBuf, attempt: &'static str, source: io::Error },
 }
 

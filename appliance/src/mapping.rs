@@ -12,7 +12,7 @@ use memmap2::{Advice, MmapMut, MmapOptions};
 
 /// Why the flow table has no memory.
 #[derive(Debug, thiserror::Error)]
-#[error("flow table: cannot {attempt} {path}: {source}")]
+#[error("flow table: cannot {attempt} {path}")]
 pub struct MappingError {
     attempt: &'static str,
     path: PathBuf,

@@ -16,9 +16,9 @@ const MEMIF_RING_LOG2: u8 = 10;
 /// Why a port of the box does not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("port {port}: {source}")]
+    #[error("port {port}")]
     Device { port: String, source: DeviceError },
-    #[error("port {port}: {source}")]
+    #[error("port {port}")]
     Port { port: String, source: PortError },
     #[error(
         "port {port}: {driver} has {queues} transmit queues, and each of the {workers} workers \

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use capsule::{Eal, EalSettings, Memory, Mempool, MempoolSettings, Tsc, eal};
+use capsule::{
+    DATA_ROOM_DEFAULT, Eal, EalSettings, HEADROOM, Memory, Mempool, MempoolSettings, Tsc, eal,
+};
 use spillway_control::settings::{DeviceSettings, LogLevel, MemorySettings, Settings};
 use spillway_host::{Host, HostSettings, Moment};
 use spillway_lb::hash::HashKey;
@@ -106,7 +108,17 @@ fn start_eal(settings: &Settings) -> anyhow::Result<Eal> {
 }
 
 fn pool_settings(settings: &Settings) -> MempoolSettings {
-    MempoolSettings::new("packets", settings.dataplane.mbufs)
+    let mtu_max = settings.ports.iter().map(|port| port.mtu).max().unwrap_or(0);
+    let data_room = data_room(mtu_max);
+    MempoolSettings { data_room, ..MempoolSettings::new("packets", settings.dataplane.mbufs) }
+}
+
+/// Bytes of a buffer that holds the longest frame of an MTU; never less than drivers are used to.
+/// The settings' check of `memory_mib` counts the same.
+fn data_room(mtu: u16) -> u16 {
+    /// Ethernet header, 802.1Q tag, frame check sequence.
+    const L2_BYTES: u16 = 14 + 4 + 4;
+    HEADROOM.saturating_add(mtu.saturating_add(L2_BYTES)).max(DATA_ROOM_DEFAULT)
 }
 
 /// Bytes that nobody outside can guess.
@@ -231,5 +243,17 @@ impl Running {
             tracing::error!("the host stack had panicked");
         }
         ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_holds_the_longest_tagged_frame_and_is_never_smaller_than_usual() {
+        assert_eq!(data_room(1500), DATA_ROOM_DEFAULT);
+        assert_eq!(data_room(9000), HEADROOM + 9022);
+        assert_eq!(data_room(u16::MAX), u16::MAX);
     }
 }
