@@ -1,0 +1,3 @@
+//! The API server for tests as a program of its own.
+
+fn main() {}
