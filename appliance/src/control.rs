@@ -8,7 +8,7 @@ use spillway_control::health::{self, State, TargetId, Transition};
 use spillway_control::settings::Settings;
 use spillway_lb::hash::HashKey;
 use spillway_lb::model::{Backend, Service};
-use spillway_lb::snapshot::{Identities, Snapshot};
+use spillway_lb::snapshot::{Identities, Snapshot, Standing};
 use spillway_lb::tables::Tables;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -43,11 +43,15 @@ impl Builder {
     /// The next Generation: as it is shown, and as the workers use it.
     pub(crate) fn build(&mut self) -> (Arc<Snapshot>, Tables) {
         let Self { settings, key, identities, states } = self;
-        let snapshot = identities
-            .snapshot(&settings.model, |service, backend| serves(states, service, backend));
+        let snapshot = identities.snapshot(&settings.model, |service| standings(states, service));
         let tables = Tables::compile(&snapshot, &settings.network, *key);
         (Arc::new(snapshot), tables)
     }
+}
+
+fn standings(states: &HashMap<TargetId, State>, service: &Service) -> Vec<Standing> {
+    let standing = |backend| Standing { serving: serves(states, service, backend), weight: None };
+    service.backends.iter().map(standing).collect()
 }
 
 fn serves(states: &HashMap<TargetId, State>, service: &Service, backend: &Backend) -> bool {

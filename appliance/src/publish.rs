@@ -83,7 +83,7 @@ mod tests {
 
     fn tables(identities: &mut Identities) -> Tables {
         let network = Network { ports: Vec::new(), snat: Vec::new(), probe_ports: 1..=2 };
-        let snapshot = identities.snapshot(&Model::default(), |_, _| true);
+        let snapshot = identities.snapshot(&Model::default(), |_| Vec::new());
         Tables::compile(&snapshot, &network, HashKey([1, 2]))
     }
 

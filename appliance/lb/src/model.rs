@@ -6,9 +6,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 /// Transport protocol of a frontend.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +75,16 @@ pub enum Scheduler {
     Maglev,
 }
 
+/// Whether a client keeps its backend across its connections.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Affinity {
+    /// Every flow for itself.
+    #[default]
+    None,
+    /// All flows of a client address go to one backend, until none has come for `timeout`.
+    ClientIp { timeout: Duration },
+}
+
 /// What a client hears when no backend can take its flow.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum Refusal {
@@ -100,6 +111,9 @@ pub enum CheckKind {
     Tcp,
     /// `GET path` with an expected status.
     Http { path: String, host: Option<String>, expect: RangeInclusive<u16> },
+    /// `GET /` on a Kubernetes `healthCheckNodePort`: 200 while the node has endpoints of the Service, whose
+    /// number `X-Load-Balancing-Endpoint-Weight` is the backend's weight; 503 while it has none.
+    NodeEndpoints,
 }
 
 /// A health check: kind, target port and the clockwork.
@@ -116,26 +130,79 @@ pub struct HealthCheck {
     pub rise: u8,
     /// Each interval is stretched or shrunk by up to this share, in percent, 0..=50.
     pub jitter_percent: u8,
+    /// How long one that went out for the second time in short succession stays out at least; doubles
+    /// with every further time. Zero: `rise` alone decides.
+    pub hold_down: Duration,
+}
+
+/// How much of a Service the health checks may take away.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ejection {
+    /// Most backends that may go out within `window`, in percent of all, rounded up; 100: no limit.
+    /// A node that says itself that it has no endpoints goes in any case.
+    pub percent_max: u8,
+    pub window: Duration,
+    /// With every backend failing, all of them serve: the fault is more likely ours.
+    pub fail_open: bool,
+}
+
+impl Default for Ejection {
+    /// No limit, and nothing serves when everything fails.
+    fn default() -> Self {
+        Self { percent_max: 100, window: Duration::from_secs(10), fail_open: false }
+    }
 }
 
 /// One Service with its frontends and backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Unique: `namespace/name`, or the bare name in static mode.
+    /// Unique together with `kind`: `namespace/name:port`, or the bare name in static mode.
     pub name: String,
     pub kind: ServiceKind,
     pub frontends: Vec<Frontend>,
     pub backends: Vec<Backend>,
     pub scheduler: Scheduler,
+    pub affinity: Affinity,
+    /// Clients that may open flows; empty: all may.
+    pub source_ranges: Vec<IpNet>,
     pub no_backend: Refusal,
-    /// `None`: every backend is taken as serving.
-    pub health: Option<HealthCheck>,
+    /// All of them must pass; none: every backend is taken as serving.
+    pub checks: Vec<HealthCheck>,
+    pub ejection: Ejection,
+}
+
+impl Service {
+    /// A Service with nothing but a name, and the defaults of everything else.
+    pub fn new(name: impl Into<String>, kind: ServiceKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            frontends: Vec::new(),
+            backends: Vec::new(),
+            scheduler: Scheduler::default(),
+            affinity: Affinity::default(),
+            source_ranges: Vec::new(),
+            no_backend: Refusal::default(),
+            checks: Vec::new(),
+            ejection: Ejection::default(),
+        }
+    }
+}
+
+/// The way to a prefix behind a neighbour, such as a node's pods.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Route {
+    pub prefix: Ipv4Net,
+    /// On the link of one of our ports, or behind a gateway.
+    pub via: Ipv4Addr,
 }
 
 /// Everything that is to be served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
-    pub services: Vec<Service>,
+    /// Shared, so that a new Generation copies only what changed.
+    pub services: Vec<Arc<Service>>,
+    pub routes: Vec<Route>,
 }
 
 /// A 48-bit MAC pinned to an address: never asked for, never changed.

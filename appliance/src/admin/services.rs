@@ -184,7 +184,7 @@ pub(super) async fn health(desk: &Desk) -> Result<Vec<HealthRow>, DeskError> {
     let snapshot = desk.snapshot();
     let check_of = |name: &str| {
         let service = snapshot.services.iter().find(|service| service.service.name == name)?;
-        service.service.health.as_ref()
+        service.service.checks.first()
     };
     let rows = view.health.iter().filter_map(|row| {
         let check = check_of(&row.target.service)?;
@@ -193,7 +193,7 @@ pub(super) async fn health(desk: &Desk) -> Result<Vec<HealthRow>, DeskError> {
             backend: SocketAddr::V4(row.target.backend),
             kind: match row.kind {
                 model::CheckKind::Tcp => CheckKind::Tcp,
-                model::CheckKind::Http { .. } => CheckKind::Http,
+                model::CheckKind::Http { .. } | model::CheckKind::NodeEndpoints => CheckKind::Http,
             },
             target: target(row),
             state: match row.state {
@@ -221,6 +221,7 @@ fn target(row: &health::Row) -> String {
     match &row.kind {
         model::CheckKind::Tcp => row.address.to_string(),
         model::CheckKind::Http { path, .. } => format!("http://{}{path}", row.address),
+        model::CheckKind::NodeEndpoints => format!("http://{}/", row.address),
     }
 }
 

@@ -15,8 +15,8 @@ use spillway_lb::forward::{Forwarder, ForwarderSettings, Origin, PortIdentity, S
 use spillway_lb::hash::HashKey;
 use spillway_lb::ids::{PortId, WorkerId};
 use spillway_lb::model::{
-    Backend, Frontend, Model, Network, PortNetwork, Protocol, Refusal, Scheduler, Service,
-    ServiceKind, SnatRange, Timeouts,
+    Backend, Frontend, Model, Network, PortNetwork, Protocol, Service, ServiceKind, SnatRange,
+    Timeouts,
 };
 use spillway_lb::snapshot::Identities;
 use spillway_lb::tables::Tables;
@@ -80,15 +80,11 @@ fn model(protocol: Protocol) -> Model {
         weight: 1,
     });
     let service = Service {
-        name: "bench".into(),
-        kind: ServiceKind::NodePort,
         frontends: vec![Frontend { address: FRONTEND.0.into(), port: FRONTEND.1, protocol }],
         backends: backends.collect(),
-        scheduler: Scheduler::Random,
-        no_backend: Refusal::Reject,
-        health: None,
+        ..Service::new("bench", ServiceKind::NodePort)
     };
-    Model { services: vec![service] }
+    Model { services: vec![Arc::new(service)], routes: Vec::new() }
 }
 
 fn neighbors() -> anyhow::Result<Arc<Neighbors>> {
@@ -105,7 +101,7 @@ impl World {
     pub(crate) fn new(file: &Path, wiring: Wiring, flows: Flows) -> anyhow::Result<Self> {
         let Wiring { rx, tx, host, tsc, port_mac } = wiring;
         let network = Arc::new(network()?);
-        let snapshot = Identities::default().snapshot(&model(flows.protocol), |_, _| true);
+        let snapshot = Identities::default().snapshot(&model(flows.protocol), |_| Vec::new());
         let tables = Arc::new(Tables::compile(&snapshot, &network, KEY));
         let settings = ForwarderSettings {
             worker: WorkerId::new(0),

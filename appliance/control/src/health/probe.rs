@@ -93,8 +93,16 @@ pub(super) struct ProbeKey {
 impl ProbeKey {
     /// The target's probe, its numbers brought into their documented ranges.
     pub(super) fn of(target: &Target) -> Self {
-        let HealthCheck { kind, port: _, interval, timeout, fall, rise, jitter_percent } =
-            &target.check;
+        let HealthCheck {
+            kind,
+            port: _,
+            interval,
+            timeout,
+            fall,
+            rise,
+            jitter_percent,
+            hold_down: _,
+        } = &target.check;
         Self {
             kind: kind.clone(),
             address: target.address(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddrV4};
 
-use spillway_lb::model::{HealthCheck, Model};
+use spillway_lb::model::{Backend, HealthCheck, Model, Service};
 
 /// Names one backend of one service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +42,12 @@ pub enum TargetError {
     NotIpv4 { service: String, address: IpAddr },
 }
 
+/// Every check of a service with every backend.
+fn checked(service: &Service) -> impl Iterator<Item = (&HealthCheck, &Backend)> {
+    let checks = service.checks.iter();
+    checks.flat_map(|check| service.backends.iter().map(move |backend| (check, backend)))
+}
+
 /// The targets of every service that has a health check, in the model's order.
 ///
 /// # Errors
@@ -49,8 +55,7 @@ pub enum TargetError {
 pub fn targets(model: &Model) -> Result<Vec<Target>, TargetError> {
     let mut targets = Vec::new();
     for service in &model.services {
-        let Some(check) = &service.health else { continue };
-        for backend in &service.backends {
+        for (check, backend) in checked(service) {
             let IpAddr::V4(address) = backend.address else {
                 return Err(TargetError::NotIpv4 {
                     service: service.name.clone(),
@@ -72,23 +77,17 @@ pub fn targets(model: &Model) -> Result<Vec<Target>, TargetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spillway_lb::model::{Backend, CheckKind, Refusal, Scheduler, Service, ServiceKind};
+    use spillway_lb::model::{Backend, CheckKind, Service, ServiceKind};
+    use std::sync::Arc;
     use std::time::Duration;
 
-    fn service(name: &str, backends: &[&str], health: Option<HealthCheck>) -> Service {
+    fn service(name: &str, backends: &[&str], health: Option<HealthCheck>) -> Arc<Service> {
         let backends = backends
             .iter()
             .map(|address| Backend { address: address.parse().unwrap(), port: 80, weight: 1 })
             .collect();
-        Service {
-            name: name.to_owned(),
-            kind: ServiceKind::NodePort,
-            frontends: Vec::new(),
-            backends,
-            scheduler: Scheduler::Random,
-            no_backend: Refusal::Reject,
-            health,
-        }
+        let checks = health.into_iter().collect();
+        Arc::new(Service { backends, checks, ..Service::new(name, ServiceKind::NodePort) })
     }
 
     fn check(port: Option<u16>) -> HealthCheck {
@@ -100,12 +99,14 @@ mod tests {
             fall: 3,
             rise: 2,
             jitter_percent: 10,
+            hold_down: Duration::ZERO,
         }
     }
 
     #[test]
     fn only_services_with_a_check_have_targets() {
         let model = Model {
+            routes: Vec::new(),
             services: vec![
                 service("web", &["10.0.1.1", "10.0.1.2"], Some(check(None))),
                 service("dns", &["10.0.1.3"], None),
@@ -117,8 +118,10 @@ mod tests {
 
     #[test]
     fn the_check_s_port_replaces_the_backend_s_only_on_the_wire() {
-        let model =
-            Model { services: vec![service("web", &["10.0.1.1"], Some(check(Some(10_256))))] };
+        let model = Model {
+            routes: Vec::new(),
+            services: vec![service("web", &["10.0.1.1"], Some(check(Some(10_256))))],
+        };
         let target = targets(&model).unwrap().remove(0);
         assert_eq!(target.address().port(), 10_256);
         assert_eq!(target.id.backend.port(), 80);
@@ -126,7 +129,10 @@ mod tests {
 
     #[test]
     fn an_ipv6_backend_is_refused_by_name() {
-        let model = Model { services: vec![service("web", &["fd00::1"], Some(check(None)))] };
+        let model = Model {
+            routes: Vec::new(),
+            services: vec![service("web", &["fd00::1"], Some(check(None)))],
+        };
         let error = targets(&model).unwrap_err();
         assert!(error.to_string().contains("web") && error.to_string().contains("fd00::1"));
     }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spillway_lb::model::{Model, Network, PortNetwork, Service, SnatRange, Timeouts};
@@ -159,13 +160,12 @@ impl Draft {
             .map(|address| SnatRange { address, ports: lent.clone() })
             .collect();
         let services = self.services.into_iter().map(|service| Service {
-            name: service.name.value,
-            kind: service.kind,
             frontends: values(service.frontends),
             backends: values(service.backends),
             scheduler: service.scheduler,
             no_backend: service.no_backend,
-            health: service.health,
+            checks: service.health.into_iter().collect(),
+            ..Service::new(service.name.value, service.kind)
         });
         Some(Settings {
             name: self.name,
@@ -174,7 +174,7 @@ impl Draft {
             ports,
             network: Network { ports: networks, snat, probe_ports: self.health.probe_ports?.value },
             timeouts: self.timeouts,
-            model: Model { services: services.collect() },
+            model: Model { services: services.map(Arc::new).collect(), routes: Vec::new() },
             admin_socket: self.admin_socket,
             state_dir: self.state_dir,
         })

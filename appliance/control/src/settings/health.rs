@@ -151,6 +151,7 @@ fn read_kind(mut section: Section<'_>, kind: Kind, defaults: &Clockwork) -> Opti
         fall: clockwork.fall,
         rise: clockwork.rise,
         jitter_percent: clockwork.jitter_percent,
+        hold_down: Duration::ZERO,
     })
 }
 

@@ -69,7 +69,7 @@ fn variables_and_flags_address_a_port_or_a_service_by_its_name() {
     let named = |interface: &str| DeviceSettings::AfPacket { interface: interface.into() };
     assert_eq!(interfaces, [named("sw-a"), named("sw-b")]);
     assert_eq!(settings.model.services[0].scheduler, Scheduler::Maglev);
-    let check = settings.model.services[0].health.as_ref().unwrap();
+    let check = settings.model.services[0].checks.first().unwrap();
     assert!(format!("{:?}", check.kind).contains("/ready"), "{check:?}");
 }
 

@@ -35,7 +35,7 @@ fn the_example_serves_a_node_port_a_load_balancer_and_udp_over_two_ports() {
         panic!("{:?}", settings.model.services)
     };
     assert_eq!((web.kind, web.scheduler), (ServiceKind::NodePort, Scheduler::Random));
-    let check = web.health.as_ref().unwrap();
+    let check = web.checks.first().unwrap();
     assert_eq!(
         (check.interval, check.timeout, check.fall, check.rise, check.jitter_percent),
         (Duration::from_secs(1), Duration::from_millis(500), 2, 2, 10)
@@ -46,7 +46,7 @@ fn the_example_serves_a_node_port_a_load_balancer_and_udp_over_two_ports() {
     );
     assert_eq!((public.kind, public.scheduler), (ServiceKind::LoadBalancer, Scheduler::Maglev));
     assert_eq!(echo.frontends[0].protocol, Protocol::Udp);
-    assert_eq!(echo.health.as_ref().unwrap().port, Some(80));
+    assert_eq!(echo.checks.first().unwrap().port, Some(80));
     for service in [web, public, echo] {
         assert_eq!(service.backends.len(), 3, "{}", service.name);
     }
@@ -93,6 +93,6 @@ fn the_classic_flow_has_its_literal_addresses_and_a_single_snat_port() {
     assert_eq!((frontend.address, frontend.port), ("172.26.50.101".parse().unwrap(), 30_645));
     let [backend] = web.backends.as_slice() else { panic!("{:?}", web.backends) };
     assert_eq!((backend.address, backend.port), ("10.0.1.72".parse().unwrap(), 80));
-    assert_eq!(web.health, None);
+    assert_eq!(web.checks, []);
     assert_eq!(settings.dataplane.worker_cores.len(), 1);
 }

@@ -39,6 +39,7 @@ fn tcp_check() -> HealthCheck {
         fall: 3,
         rise: 2,
         jitter_percent: 10,
+        hold_down: Duration::ZERO,
     }
 }
 

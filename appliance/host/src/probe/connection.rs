@@ -100,6 +100,11 @@ impl Conversation for Connection {
                 expect: expect.clone(),
                 answer: StatusLine::default(),
             },
+            CheckKind::NodeEndpoints => Question::Http {
+                request: http::request("/", None, request.address),
+                expect: 200..=200,
+                answer: StatusLine::default(),
+            },
         };
         let room = match &question {
             Question::Handshake => 1,

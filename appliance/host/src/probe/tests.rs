@@ -92,6 +92,7 @@ fn requests(paths: &[&str]) -> (Engine, Vec<ProbeRequest>) {
             fall: 1,
             rise: 1,
             jitter_percent: 0,
+            hold_down: Duration::ZERO,
         },
     };
     let mut engine = Engine::new(1);

@@ -63,7 +63,7 @@ fn a_backend_that_is_down_gets_no_new_flow_and_keeps_what_it_has() {
 fn a_backend_of_weight_zero_gets_no_new_flow_and_keeps_what_it_has() {
     for service in [web(), web().maglev()] {
         let (mut world, flows) = world_with_flows(service);
-        world.change(|model| model.services[0].backends[0].weight = 0);
+        world.change(|model| first_service(model).backends[0].weight = 0);
         assert_alive(&mut world, &flows);
         assert_eq!(new_backends(&mut world, 100), [at(BACKENDS[1]), at(BACKENDS[2])]);
     }
@@ -72,7 +72,7 @@ fn a_backend_of_weight_zero_gets_no_new_flow_and_keeps_what_it_has() {
 #[test]
 fn with_every_weight_zero_new_flows_are_refused() {
     let (mut world, flows) = world_with_flows(web());
-    world.change(|model| model.services[0].backends.iter_mut().for_each(|b| b.weight = 0));
+    world.change(|model| first_service(model).backends.iter_mut().for_each(|b| b.weight = 0));
     world.ingress(syn(client(100), FRONTEND)).expect_refusal(DropReason::NoBackend);
     assert_alive(&mut world, &flows);
 }
@@ -81,7 +81,7 @@ fn with_every_weight_zero_new_flows_are_refused() {
 fn a_backend_that_leaves_the_model_keeps_its_established_flows() {
     let (mut world, flows) = world_with_flows(web());
     world.change(|model| {
-        model.services[0].backends.remove(1);
+        first_service(model).backends.remove(1);
     });
     world.after(Duration::from_mins(10));
     assert_alive(&mut world, &flows);
@@ -111,10 +111,10 @@ fn a_service_that_leaves_the_model_keeps_its_established_flows_and_its_address_c
 fn a_frontend_that_moves_to_another_service_takes_new_flows_there() {
     let (mut world, flows) = world_with_flows(web());
     world.change(|model| {
-        let frontend = model.services[0].frontends.remove(0);
+        let frontend = first_service(model).frontends.remove(0);
         let mut other = service("other").backend("10.0.2.1:8080").done();
         other.frontends.push(frontend);
-        model.services.push(other);
+        model.services.push(other.into());
     });
     assert_alive(&mut world, &flows);
     assert_eq!(new_backends(&mut world, 100), [at("10.0.2.1:8080")]);
@@ -184,18 +184,18 @@ impl Change {
             Self::Down(backend) => world.backend_down(BACKENDS[backend]),
             Self::Up(backend) => world.backend_up(BACKENDS[backend]),
             Self::Weight(which, weight) => world.change(|model| {
-                if let Some(backend) = model.services[0].backends.get_mut(which) {
+                if let Some(backend) = first_service(model).backends.get_mut(which) {
                     backend.weight = weight;
                 }
             }),
             Self::Remove(which) => world.change(|model| {
-                let backends = &mut model.services[0].backends;
+                let backends = &mut first_service(model).backends;
                 if which < backends.len() {
                     backends.remove(which);
                 }
             }),
             Self::Add(which) => world.change(|model| {
-                model.services[0].backends.push(backend(BACKENDS[which], 1));
+                first_service(model).backends.push(backend(BACKENDS[which], 1));
             }),
             Self::Seconds(seconds) => world.after(Duration::from_secs(seconds)),
             Self::Open => return try_to_open(world, self::client(client)),

@@ -151,7 +151,7 @@ fn who_cannot_be_reached_is_told_nothing() {
         |from: &str| spillway_packet::build::icmp_echo(*at(from).ip(), *at(FRONTEND).ip(), 1, 1);
     world.ingress(ping("203.0.113.9:0")).expect_drop(DropReason::NoRoute);
     // A backend that cannot be reached is no better than none, but its packets say so.
-    world.change(|model| model.services[0].backends.push(backend("203.0.113.80:80", 1)));
+    world.change(|model| first_service(model).backends.push(backend("203.0.113.80:80", 1)));
     world.ingress(syn(CLIENT, FRONTEND)).expect_drop(DropReason::NoRoute);
 }
 

@@ -148,7 +148,7 @@ fn a_syn_on_a_connection_that_is_over_may_get_another_backend() {
     let flow = world.establish(CLIENT, FRONTEND);
     world.client_says(flow, RST);
     world.backend_down(BACKEND).change(|model| {
-        model.services[0].backends.push(backend("10.0.1.73:80", 1));
+        first_service(model).backends.push(backend("10.0.1.73:80", 1));
     });
     let again = world.open(CLIENT, FRONTEND);
     assert_eq!(again.backend, at("10.0.1.73:80"));

@@ -16,6 +16,7 @@ fn check(interval_ms: u64, timeout_ms: u64, fall: u8, rise: u8, jitter_percent: 
         fall,
         rise,
         jitter_percent,
+        hold_down: Duration::ZERO,
     }
 }
 

@@ -19,8 +19,8 @@ use spillway_lb::batch::{BURST_MAX, Batch, Frames, Verdicts};
 use spillway_lb::conntrack::FlowRecord;
 use spillway_lb::forward::{Forwarder, Origin};
 use spillway_lb::ids::{PortId, WorkerId};
-use spillway_lb::model::{Model, Network, Protocol};
-use spillway_lb::snapshot::Identities;
+use spillway_lb::model::{Backend, Model, Network, Protocol, Service};
+use spillway_lb::snapshot::{Identities, Standing};
 use spillway_lb::snat::port_owner;
 use spillway_lb::tables::Tables;
 use spillway_lb::time::{Tick, ticks};
@@ -314,15 +314,24 @@ fn dress(forwarder: &Forwarder<'_>, egress: Egress, frame: &[u8]) -> Vec<u8> {
     with_link_header(frame, identity, mac_of(egress.next_hop))
 }
 
+/// The service that most worlds have only.
+pub(crate) fn first_service(model: &mut Model) -> &mut Service {
+    Arc::make_mut(&mut model.services[0])
+}
+
 fn compile(
     identities: &mut Identities,
     model: &Model,
     down: &HashSet<SocketAddrV4>,
     network: &Network,
 ) -> Arc<Tables> {
-    let snapshot = identities.snapshot(model, |_, backend| match backend.address {
+    let serves = |backend: &Backend| match backend.address {
         std::net::IpAddr::V4(address) => !down.contains(&SocketAddrV4::new(address, backend.port)),
         std::net::IpAddr::V6(_) => true,
+    };
+    let snapshot = identities.snapshot(model, |service| {
+        let standing = |backend| Standing { serving: serves(backend), weight: None };
+        service.backends.iter().map(standing).collect()
     });
     Arc::new(Tables::compile(&snapshot, network, HASH_KEY))
 }

@@ -36,15 +36,7 @@ pub(crate) fn mac_of(address: Ipv4Addr) -> MacAddr {
 pub(crate) struct ServiceSetup(Service);
 
 pub(crate) fn service(name: &str) -> ServiceSetup {
-    ServiceSetup(Service {
-        name: name.to_owned(),
-        kind: ServiceKind::NodePort,
-        frontends: Vec::new(),
-        backends: Vec::new(),
-        scheduler: Scheduler::Random,
-        no_backend: Refusal::Reject,
-        health: None,
-    })
+    ServiceSetup(Service::new(name, ServiceKind::NodePort))
 }
 
 impl ServiceSetup {
@@ -194,7 +186,10 @@ impl Setup {
     pub(crate) fn world(self) -> World {
         let network = Arc::new(self.network());
         let (mut identities, down) = (Identities::default(), HashSet::new());
-        let model = Model { services: self.services.clone() };
+        let model = Model {
+            services: self.services.iter().cloned().map(Arc::new).collect(),
+            routes: Vec::new(),
+        };
         let tables = compile(&mut identities, &model, &down, &network);
         let ports = [0, 1].map(|at| PortIdentity {
             mac: MacAddr([2, 0, 0, 0, 0xb0, u8::try_from(at).unwrap()]),

@@ -1,0 +1,20 @@
+//! What a Kubernetes cluster wants served.
+//!
+//! ```text
+//! watch ─Change→ Index ─┐
+//! pools ───→ AddressBook ┴→ translate → Model, refusals, intents ─→ plan → writes
+//! ```
+//!
+//! Invariants: no I/O, no clock, no randomness, no async: changes, time and seeds are arguments. One hostile
+//! object harms nobody else. Nothing is served on an address that the operator did not give.
+//! Must never depend on `kube`, on DPDK or on the appliance.
+
+pub mod access;
+pub mod change;
+pub mod policy;
+pub mod pool;
+
+pub use access::Access;
+pub use change::{Change, Kind, ObjectKey};
+pub use policy::{BackendMode, CheckDefaults, Policy};
+pub use pool::{LabelRule, Pool, Span};
