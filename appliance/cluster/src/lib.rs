@@ -11,10 +11,20 @@
 
 pub mod access;
 pub mod change;
+pub mod cluster;
+pub mod eligibility;
+pub mod index;
+pub mod object;
 pub mod policy;
 pub mod pool;
+pub mod translate;
 
 pub use access::Access;
 pub use change::{Change, Kind, ObjectKey};
+pub use cluster::{Cluster, View};
+pub use eligibility::NodeRow;
+pub use index::Index;
+pub use object::Object;
 pub use policy::{BackendMode, CheckDefaults, Policy};
 pub use pool::{LabelRule, Pool, Span};
+pub use translate::{RefusalReason, Refused};

@@ -1,0 +1,5 @@
+//! From the API's objects to what the box serves.
+
+pub mod refused;
+
+pub use refused::{RefusalReason, Refused};
