@@ -10,13 +10,16 @@
 //! Must never depend on `kube`, on DPDK or on the appliance.
 
 pub mod access;
+pub mod addresses;
 pub mod change;
 pub mod cluster;
 pub mod eligibility;
+pub mod events;
 pub mod index;
 pub mod object;
 pub mod policy;
 pub mod pool;
+pub mod status;
 pub mod translate;
 
 pub use access::Access;

@@ -1,0 +1,8 @@
+//! Events on Services, in the words that users of cloud load balancers know.
+//!
+//! Reasons and messages are those of Kubernetes' cloud-provider service controller, so that dashboards and
+//! habits keep working, and a few of our own for what no cloud has.
+
+mod draft;
+
+pub use draft::{Draft, Reason, Severity};
