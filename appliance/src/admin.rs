@@ -1,5 +1,6 @@
 //! The admin socket: one request per connection, answered line by line.
 
+mod cluster;
 mod conntrack;
 mod network;
 mod services;
@@ -105,16 +106,66 @@ async fn converse(stream: &mut BufReader<UnixStream>, desk: &Desk) -> io::Result
         }
         Request::Status => status::status(desk).await.map(|row| encode_list(&[row])),
         Request::Drops => status::drops(desk).await.map(|row| encode_list(&[row])),
-        Request::ServiceList => list(services::services(desk).await),
+        Request::ServiceList(filter) => list(services::services(desk, &filter).await),
         Request::BackendList => list(services::backends(desk).await),
         Request::HealthList => list(services::health(desk).await),
         Request::SnatList => list(network::snat(desk).await),
         Request::NeighborList => list(network::neighbors(desk).await),
         Request::PortList => list(Ok(network::ports(desk))),
+        Request::RefusedList(filter) => list(Ok(cluster::refused(desk, &filter))),
+        Request::NodeList | Request::PoolList | Request::AcceptShrink(_) => {
+            return about_cluster(desk, &request, stream.get_mut()).await;
+        }
     };
     match answer {
         Ok(text) => send(stream.get_mut(), &text).await,
         Err(error) => fail(stream.get_mut(), ErrorCode::Internal, &error.to_string()).await,
+    }
+}
+
+/// Answers what makes no sense without a cluster.
+async fn about_cluster(desk: &Desk, request: &Request, stream: &mut UnixStream) -> io::Result<()> {
+    let Some(cluster) = &desk.cluster else {
+        return fail(stream, ErrorCode::NoCluster, cluster::STATIC).await;
+    };
+    let answer = match request {
+        Request::NodeList => desk
+            .view()
+            .await
+            .map(|view| {
+                let snapshot = desk.snapshot();
+                encode_list(&cluster::nodes(&cluster.view(), &snapshot, &view.health))
+            })
+            .map_err(|error| error.to_string()),
+        Request::PoolList => Ok(encode_list(&cluster::pools(&cluster.view()))),
+        Request::AcceptShrink(kind) => match cluster.accept_shrink(*kind) {
+            Ok(rows) => {
+                for row in &rows {
+                    tracing::warn!(
+                        "an operator accepts the list of {} {} objects instead of {}",
+                        row.objects,
+                        row.kind,
+                        row.objects_before
+                    );
+                }
+                Ok(encode_list(&rows))
+            }
+            Err(error) => return fail(stream, ErrorCode::Busy, &error.to_string()).await,
+        },
+        Request::Status
+        | Request::ServiceList(_)
+        | Request::BackendList
+        | Request::ConntrackList(_)
+        | Request::SnatList
+        | Request::NeighborList
+        | Request::HealthList
+        | Request::PortList
+        | Request::Drops
+        | Request::RefusedList(_) => Err("this is not about the cluster".to_owned()),
+    };
+    match answer {
+        Ok(text) => send(stream, &text).await,
+        Err(message) => fail(stream, ErrorCode::Internal, &message).await,
     }
 }
 

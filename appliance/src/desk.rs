@@ -1,5 +1,7 @@
 //! The control side's view of the running box: what the admin socket answers from.
 
+pub(crate) mod cluster;
+
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ use spillway_lb::snat::Usage;
 use spillway_lb::time::Tick;
 use tokio::sync::{Mutex, oneshot};
 
+use self::cluster::ClusterDesk;
 use crate::host_thread::{HostThread, Order, View};
 use crate::mailbox::{Mailbox, NoAnswer, Question, Report, WALK_MAX};
 use crate::ports::PortFacts;
@@ -34,6 +37,8 @@ pub(crate) struct Desk {
     pub(crate) started: Instant,
     pub(crate) ports: Vec<PortFacts>,
     pub(crate) host: HostThread,
+    /// `None` in static mode.
+    pub(crate) cluster: Option<Arc<ClusterDesk>>,
     snapshot: RwLock<Arc<Snapshot>>,
     /// One conversation with a worker at a time.
     mailboxes: Vec<Mutex<Arc<Mailbox>>>,
@@ -53,11 +58,12 @@ impl Desk {
         started: Instant,
         ports: Vec<PortFacts>,
         host: HostThread,
+        cluster: Option<Arc<ClusterDesk>>,
         snapshot: Arc<Snapshot>,
         mailboxes: Vec<Arc<Mailbox>>,
     ) -> Self {
         let mailboxes = mailboxes.into_iter().map(Mutex::new).collect();
-        Self { settings, started, ports, host, snapshot: RwLock::new(snapshot), mailboxes }
+        Self { settings, started, ports, host, cluster, snapshot: RwLock::new(snapshot), mailboxes }
     }
 
     pub(crate) fn workers(&self) -> usize {

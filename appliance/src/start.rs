@@ -197,8 +197,8 @@ impl Running {
         let (transitions, arrivals) = tokio::sync::mpsc::unbounded_channel();
         let wiring = Wiring { from_workers, to_worker, pool, transitions, started };
         let host = HostThread::start(host, wiring).context("cannot start the host stack")?;
-        let desk =
-            Desk::new(Arc::clone(settings), started, facts, host, snapshot, crew.mailboxes.clone());
+        let mailboxes = crew.mailboxes.clone();
+        let desk = Desk::new(Arc::clone(settings), started, facts, host, None, snapshot, mailboxes);
         let desk = Arc::new(desk);
         Ok(Self {
             crew,

@@ -26,18 +26,21 @@ pub mod response;
 pub mod rows;
 pub mod values;
 
-pub use request::{ConntrackFilter, ProtocolError, Request, decode_request, encode_request};
+pub use request::{
+    ConntrackFilter, ProtocolError, Request, ServiceFilter, decode_request, encode_request,
+};
 pub use response::{
     ErrorCode, Failure, Header, Kind, Response, Row, Trailer, decode_response, encode_error,
     encode_header, encode_list, encode_row, encode_trailer,
 };
 pub use rows::{
-    BackendRow, ConntrackRow, DropReport, DropRow, HealthRow, NeighborRow, PacketTotals, PortRow,
-    ServiceBackendRow, ServiceRow, SnatRow, Status, WorkerRow,
+    AcceptedRow, BackendRow, ClusterStatus, ConntrackRow, DropReport, DropRow, FeedStatus,
+    HealthRow, LeaderStatus, NeighborRow, NodeRow, PacketTotals, PoolRow, PortRow, RefusedRow,
+    ServiceBackendRow, ServiceRow, SnatRow, Status, WorkerRow, WriteCounts,
 };
 pub use values::{
     AddressMatch, BackendState, CheckKind, FlowState, FrontendKind, HealthState, LinkState,
-    MacAddress, NeighborState, PollMode, PortRange, Protocol, Scheduler, Source,
+    MacAddress, NeighborState, ObjectKind, PollMode, PortRange, Protocol, Scheduler, Source,
 };
 
 /// Version of the protocol and of the JSON that the command line prints. Grows when a field goes,

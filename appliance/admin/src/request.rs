@@ -1,18 +1,19 @@
-//! Requests: one JSON line, `{"version":1,"request":NAME}` with a `filter` for `conntrack_list`.
+//! Requests: one JSON line, `{"version":1,"request":NAME}`, for some with a `filter` or a `kind`.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::response::{ErrorCode, Kind};
 use crate::rows::ConntrackRow;
-use crate::values::{AddressMatch, FlowState, Protocol};
+use crate::values::{AddressMatch, FlowState, ObjectKind, Protocol};
 use crate::{REQUEST_BYTES_MAX, VERSION};
 
 /// What a client may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     Status,
-    ServiceList,
+    ServiceList(ServiceFilter),
     BackendList,
     ConntrackList(ConntrackFilter),
     SnatList,
@@ -20,6 +21,13 @@ pub enum Request {
     HealthList,
     PortList,
     Drops,
+    /// What is not served, and why.
+    RefusedList(ServiceFilter),
+    NodeList,
+    PoolList,
+    /// Takes a list that the shrink guard holds as it is: of one kind, or of all. The one request
+    /// that changes something.
+    AcceptShrink(Option<ObjectKind>),
 }
 
 impl Request {
@@ -27,7 +35,7 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::ServiceList => "service_list",
+            Self::ServiceList(_) => "service_list",
             Self::BackendList => "backend_list",
             Self::ConntrackList(_) => "conntrack_list",
             Self::SnatList => "snat_list",
@@ -35,6 +43,10 @@ impl Request {
             Self::HealthList => "health_list",
             Self::PortList => "port_list",
             Self::Drops => "drops",
+            Self::RefusedList(_) => "refused_list",
+            Self::NodeList => "node_list",
+            Self::PoolList => "pool_list",
+            Self::AcceptShrink(_) => "accept_shrink",
         }
     }
 
@@ -42,7 +54,7 @@ impl Request {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Status => Kind::Status,
-            Self::ServiceList => Kind::Services,
+            Self::ServiceList(_) => Kind::Services,
             Self::BackendList => Kind::Backends,
             Self::ConntrackList(_) => Kind::Conntrack,
             Self::SnatList => Kind::Snat,
@@ -50,13 +62,17 @@ impl Request {
             Self::HealthList => Kind::Health,
             Self::PortList => Kind::Ports,
             Self::Drops => Kind::Drops,
+            Self::RefusedList(_) => Kind::Refused,
+            Self::NodeList => Kind::Nodes,
+            Self::PoolList => Kind::Pools,
+            Self::AcceptShrink(_) => Kind::Accepted,
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "status" => Self::Status,
-            "service_list" => Self::ServiceList,
+            "service_list" => Self::ServiceList(ServiceFilter::default()),
             "backend_list" => Self::BackendList,
             "conntrack_list" => Self::ConntrackList(ConntrackFilter::default()),
             "snat_list" => Self::SnatList,
@@ -64,6 +80,10 @@ impl Request {
             "health_list" => Self::HealthList,
             "port_list" => Self::PortList,
             "drops" => Self::Drops,
+            "refused_list" => Self::RefusedList(ServiceFilter::default()),
+            "node_list" => Self::NodeList,
+            "pool_list" => Self::PoolList,
+            "accept_shrink" => Self::AcceptShrink(None),
             _ => return None,
         })
     }
@@ -99,6 +119,30 @@ impl ConntrackFilter {
             && self.snat.is_none_or(|wanted| wanted.matches(row.snat))
             && self.protocol.is_none_or(|wanted| wanted == row.protocol)
             && self.state.is_none_or(|wanted| wanted == row.state)
+    }
+}
+
+/// Which Services to list: those that satisfy every condition that is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceFilter {
+    /// The namespace, in whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// A part of the name, without the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl ServiceFilter {
+    /// Whether a Service of this name, `namespace/name` or a bare one, satisfies every condition.
+    pub fn matches(&self, service: &str) -> bool {
+        let (namespace, name) = match service.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, service),
+        };
+        self.namespace.as_deref().is_none_or(|wanted| namespace == Some(wanted))
+            && self.name.as_deref().is_none_or(|part| name.contains(part))
     }
 }
 
@@ -153,15 +197,26 @@ pub fn decode_request(line: &str) -> Result<Request, ProtocolError> {
         return Err(ProtocolError::Malformed("`request` must be a string".to_owned()));
     };
     let mut request = Request::from_name(&name).ok_or(ProtocolError::UnknownRequest(name))?;
-    if let Request::ConntrackList(filter) = &mut request
-        && let Some(value) = fields.remove("filter")
-    {
-        // Serde would also read a list, field by field in the order of their declaration.
-        if !value.is_object() {
-            return Err(ProtocolError::BadFilter("`filter` must be an object".to_owned()));
+    match &mut request {
+        Request::ConntrackList(filter) => read_filter(&mut fields, filter)?,
+        Request::ServiceList(filter) | Request::RefusedList(filter) => {
+            read_filter(&mut fields, filter)?;
         }
-        *filter = serde_json::from_value(value)
-            .map_err(|error| ProtocolError::BadFilter(error.to_string()))?;
+        Request::AcceptShrink(kind) => {
+            if let Some(value) = fields.remove("kind") {
+                *kind = serde_json::from_value(value)
+                    .map_err(|error| ProtocolError::Malformed(format!("`kind`: {error}")))?;
+            }
+        }
+        Request::Status
+        | Request::BackendList
+        | Request::SnatList
+        | Request::NeighborList
+        | Request::HealthList
+        | Request::PortList
+        | Request::Drops
+        | Request::NodeList
+        | Request::PoolList => {}
     }
     match fields.keys().next() {
         None => Ok(request),
@@ -172,16 +227,51 @@ pub fn decode_request(line: &str) -> Result<Request, ProtocolError> {
     }
 }
 
+fn read_filter<F: DeserializeOwned>(
+    fields: &mut Map<String, Value>,
+    filter: &mut F,
+) -> Result<(), ProtocolError> {
+    let Some(value) = fields.remove("filter") else { return Ok(()) };
+    // Serde would also read a list, field by field in the order of their declaration.
+    if !value.is_object() {
+        return Err(ProtocolError::BadFilter("`filter` must be an object".to_owned()));
+    }
+    *filter = serde_json::from_value(value)
+        .map_err(|error| ProtocolError::BadFilter(error.to_string()))?;
+    Ok(())
+}
+
 /// Writes a request as one line, line feed included.
 pub fn encode_request(request: &Request) -> String {
     let mut fields = Map::new();
     fields.insert("version".to_owned(), VERSION.into());
     fields.insert("request".to_owned(), request.name().into());
-    if let Request::ConntrackList(filter) = request
-        && *filter != ConntrackFilter::default()
-        && let Ok(value) = serde_json::to_value(filter)
-    {
-        fields.insert("filter".to_owned(), value);
+    let extra = match request {
+        Request::ConntrackList(filter) if *filter != ConntrackFilter::default() => {
+            serde_json::to_value(filter).ok().map(|value| ("filter", value))
+        }
+        Request::ServiceList(filter) | Request::RefusedList(filter)
+            if *filter != ServiceFilter::default() =>
+        {
+            serde_json::to_value(filter).ok().map(|value| ("filter", value))
+        }
+        Request::AcceptShrink(Some(kind)) => Some(("kind", kind.as_str().into())),
+        Request::Status
+        | Request::ServiceList(_)
+        | Request::BackendList
+        | Request::ConntrackList(_)
+        | Request::SnatList
+        | Request::NeighborList
+        | Request::HealthList
+        | Request::PortList
+        | Request::Drops
+        | Request::RefusedList(_)
+        | Request::NodeList
+        | Request::PoolList
+        | Request::AcceptShrink(None) => None,
+    };
+    if let Some((key, value)) = extra {
+        fields.insert(key.to_owned(), value);
     }
     format!("{}\n", Value::Object(fields))
 }
@@ -200,9 +290,14 @@ mod tests {
             state: Some(FlowState::FinClient),
             limit: Some(u64::MAX),
         };
+        let services = ServiceFilter {
+            namespace: Some("default".to_owned()),
+            name: Some("web:\n\"".to_owned()),
+        };
         vec![
             Request::Status,
-            Request::ServiceList,
+            Request::ServiceList(ServiceFilter::default()),
+            Request::ServiceList(services.clone()),
             Request::BackendList,
             Request::ConntrackList(ConntrackFilter::default()),
             Request::ConntrackList(filter),
@@ -211,6 +306,12 @@ mod tests {
             Request::HealthList,
             Request::PortList,
             Request::Drops,
+            Request::RefusedList(ServiceFilter::default()),
+            Request::RefusedList(services),
+            Request::NodeList,
+            Request::PoolList,
+            Request::AcceptShrink(None),
+            Request::AcceptShrink(Some(ObjectKind::EndpointSlice)),
         ]
     }
 
@@ -261,6 +362,14 @@ mod tests {
                 r#"{"version":1,"request":"conntrack_list","filter":{"limit":-1}}"#,
                 ErrorCode::BadFilter,
             ),
+            (
+                r#"{"version":1,"request":"service_list","filter":{"client":"192.0.2.1"}}"#,
+                ErrorCode::BadFilter,
+            ),
+            (r#"{"version":1,"request":"refused_list","filter":{"name":7}}"#, ErrorCode::BadFilter),
+            (r#"{"version":1,"request":"node_list","filter":{}}"#, ErrorCode::Malformed),
+            (r#"{"version":1,"request":"node_list","kind":"Node"}"#, ErrorCode::Malformed),
+            (r#"{"version":1,"request":"accept_shrink","kind":"Pod"}"#, ErrorCode::Malformed),
         ] {
             let error = decode_request(line).unwrap_err();
             assert_eq!(error.code(), code, "{line}: {error}");
@@ -320,5 +429,28 @@ mod tests {
         ] {
             assert!(!lists(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_service_is_listed_by_its_whole_namespace_and_by_any_part_of_its_name() {
+        let filter = |namespace: Option<&str>, name: Option<&str>| ServiceFilter {
+            namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
+        };
+        for (namespace, name, matches) in [
+            (None, None, true),
+            (Some("shop"), None, true),
+            (Some("sho"), None, false),
+            (None, Some("web"), true),
+            (None, Some(":http"), true),
+            (None, Some("shop"), false),
+            (Some("shop"), Some("eb"), true),
+            (Some("bank"), Some("web"), false),
+        ] {
+            let filter = filter(namespace, name);
+            assert_eq!(filter.matches("shop/web:http"), matches, "{filter:?}");
+        }
+        assert!(filter(None, Some("web")).matches("web"), "a bare name has no namespace");
+        assert!(!filter(Some("web"), None).matches("web"));
     }
 }

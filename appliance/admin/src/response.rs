@@ -19,6 +19,10 @@ pub enum Kind {
     Health,
     Ports,
     Drops,
+    Refused,
+    Nodes,
+    Pools,
+    Accepted,
 }
 
 /// A type that answers consist of, each line one value.
@@ -75,6 +79,8 @@ pub enum ErrorCode {
     BadFilter,
     /// Too many clients at once; try again.
     Busy,
+    /// There is no cluster: the box takes its Services from the configuration.
+    NoCluster,
     /// The daemon could not collect the answer.
     Internal,
     /// A code that this version of the crate does not know.

@@ -2,11 +2,15 @@
 //!
 //! Counters are packets or flows since the daemon started and never go down; gauges say so.
 
+mod cluster;
 mod flows;
 mod network;
 mod services;
 mod status;
 
+pub use cluster::{
+    AcceptedRow, ClusterStatus, FeedStatus, LeaderStatus, NodeRow, PoolRow, RefusedRow, WriteCounts,
+};
 pub use flows::{ConntrackRow, SnatRow};
 pub use network::{NeighborRow, PortRow};
 pub use services::{BackendRow, HealthRow, ServiceBackendRow, ServiceRow};
@@ -32,4 +36,8 @@ kinds!(
     HealthRow => Health,
     PortRow => Ports,
     DropReport => Drops,
+    RefusedRow => Refused,
+    NodeRow => Nodes,
+    PoolRow => Pools,
+    AcceptedRow => Accepted,
 );

@@ -148,6 +148,10 @@ words!(
     /// Where Services and backends come from.
     Source { Static = "static", Kubernetes = "kubernetes" }
 );
+words!(
+    /// A kind of object that the box watches.
+    ObjectKind { Service = "Service", EndpointSlice = "EndpointSlice", Node = "Node" }
+);
 
 /// A 48-bit MAC address; in JSON `"02:00:00:00:00:01"`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

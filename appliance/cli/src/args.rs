@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use spillway_admin::{
-    AddressMatch, ConntrackFilter, FlowState, Protocol, SOCKET_DEFAULT, SOCKET_ENV,
+    AddressMatch, ConntrackFilter, FlowState, ObjectKind, Protocol, SOCKET_DEFAULT, SOCKET_ENV,
+    ServiceFilter,
 };
 
 /// Heading of the options that every command takes.
@@ -56,12 +57,21 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// The box at a glance.
     Status,
-    /// Frontends and their backends.
+    /// Frontends and their backends; what is not served, and why.
     #[command(subcommand)]
-    Service(List),
+    Service(ServiceList),
     /// Backends and whether they serve.
     #[command(subcommand)]
     Backend(List),
+    /// Nodes of the cluster and whether they may take traffic.
+    #[command(subcommand)]
+    Node(List),
+    /// Pools of addresses and how much of them is used.
+    #[command(subcommand)]
+    Pool(List),
+    /// What the box makes of its cluster.
+    #[command(subcommand)]
+    Kubernetes(Kubernetes),
     /// Live flows.
     #[command(subcommand)]
     Conntrack(ConntrackList),
@@ -89,6 +99,52 @@ pub(crate) enum Command {
 pub(crate) enum List {
     /// List all.
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceList {
+    /// List frontends, all or those that satisfy every condition.
+    List {
+        /// List what is not served, and why.
+        #[arg(long)]
+        refused: bool,
+        #[command(flatten)]
+        conditions: ServiceConditions,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServiceConditions {
+    /// Only Services of this namespace.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Only Services with this in their name.
+    #[arg(long, value_name = "PART")]
+    name: Option<String>,
+}
+
+impl ServiceConditions {
+    pub(crate) fn filter(&self) -> ServiceFilter {
+        ServiceFilter { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Kubernetes {
+    /// Believe a list that shrank by more than half and is held back for that reason.
+    AcceptShrink {
+        /// Only the list of this kind of object.
+        #[arg(ignore_case = true, value_parser = kind_parser())]
+        kind: Option<ObjectKind>,
+    },
+}
+
+fn kind_parser() -> impl TypedValueParser<Value = ObjectKind> {
+    // What was typed may differ from the word in its letters' case only.
+    PossibleValuesParser::new(ObjectKind::WORDS).try_map(|typed| {
+        let word = ObjectKind::WORDS.iter().find(|word| word.eq_ignore_ascii_case(&typed));
+        word.map_or(typed.as_str(), |word| word).parse()
+    })
 }
 
 #[derive(Debug, Subcommand)]

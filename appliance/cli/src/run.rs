@@ -4,11 +4,11 @@ use std::io::{self, BufWriter, Write};
 
 use spillway_admin::client::{ClientError, ask};
 use spillway_admin::{
-    BackendRow, ConntrackRow, DropReport, HealthRow, Kind, NeighborRow, PortRow, Request, Row,
-    ServiceRow, SnatRow, Status,
+    AcceptedRow, BackendRow, ConntrackRow, DropReport, HealthRow, Kind, NeighborRow, NodeRow,
+    PoolRow, PortRow, RefusedRow, Request, Row, ServiceRow, SnatRow, Status,
 };
 
-use crate::args::{Args, Command, ConntrackList, Format, List};
+use crate::args::{Args, Command, ConntrackList, Format, Kubernetes, List, ServiceList};
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::table::Table;
@@ -23,7 +23,17 @@ pub(crate) fn run(args: &Args, out: impl Write) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(64 << 10, out);
     match &args.command {
         Command::Status => show_status(args, &mut out),
-        Command::Service(List::List) => list::<ServiceRow>(args, &Request::ServiceList, &mut out),
+        Command::Service(ServiceList::List { refused: false, conditions }) => {
+            list::<ServiceRow>(args, &Request::ServiceList(conditions.filter()), &mut out)
+        }
+        Command::Service(ServiceList::List { refused: true, conditions }) => {
+            list::<RefusedRow>(args, &Request::RefusedList(conditions.filter()), &mut out)
+        }
+        Command::Node(List::List) => list::<NodeRow>(args, &Request::NodeList, &mut out),
+        Command::Pool(List::List) => list::<PoolRow>(args, &Request::PoolList, &mut out),
+        Command::Kubernetes(Kubernetes::AcceptShrink { kind }) => {
+            list::<AcceptedRow>(args, &Request::AcceptShrink(*kind), &mut out)
+        }
         Command::Backend(List::List) => list::<BackendRow>(args, &Request::BackendList, &mut out),
         Command::Conntrack(ConntrackList::List(conditions)) => {
             let request = Request::ConntrackList(conditions.filter());
@@ -154,5 +164,9 @@ const fn key(kind: Kind) -> &'static str {
         Kind::Health => "health",
         Kind::Ports => "ports",
         Kind::Drops => "drops",
+        Kind::Refused => "refused",
+        Kind::Nodes => "nodes",
+        Kind::Pools => "pools",
+        Kind::Accepted => "accepted",
     }
 }

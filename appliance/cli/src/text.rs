@@ -91,6 +91,11 @@ pub(crate) fn or_dash<T: Display>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// Several values in one cell; `-` when there is none.
+pub(crate) fn list(items: &[String]) -> String {
+    or_dash((!items.is_empty()).then(|| printable(&items.join(",")).into_owned()))
+}
+
 /// Shares in percent with one decimal.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let permille = (u128::from(part) * 1000).checked_div(u128::from(whole)).unwrap_or(0);

@@ -1,5 +1,6 @@
 //! What a table shows of each kind of row.
 
+mod cluster;
 mod flows;
 mod network;
 mod services;

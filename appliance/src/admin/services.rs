@@ -5,7 +5,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use spillway_admin::{
     BackendRow, BackendState, CheckKind, FrontendKind, HealthRow, HealthState, Protocol, Scheduler,
-    ServiceBackendRow, ServiceRow,
+    ServiceBackendRow, ServiceFilter, ServiceRow,
 };
 use spillway_control::health::{self, State};
 use spillway_lb::ids::BackendId;
@@ -57,16 +57,13 @@ fn address(backend: &SnapshotBackend) -> SocketAddr {
     SocketAddr::new(backend.backend.address, backend.backend.port)
 }
 
-/// What the health checks say of one backend of one service.
-fn checked<'v>(
-    view: &'v View,
-    service: &SnapshotService,
-    backend: &SnapshotBackend,
-) -> Option<&'v health::Row> {
-    view.health.iter().find(|row| {
-        row.target.service == service.service.name
-            && SocketAddr::V4(row.target.backend) == address(backend)
-    })
+/// What the health checks say, by service and backend: a look-up, not a search, for each of the many
+/// backends of many services.
+type Checked<'v> = HashMap<(&'v str, SocketAddr), &'v health::Row>;
+
+fn checked(view: &View) -> Checked<'_> {
+    let key = |row: &'_ health::Row| SocketAddr::V4(row.target.backend);
+    view.health.iter().map(|row| ((row.target.service.as_str(), key(row)), row)).collect()
 }
 
 fn state(backend: &SnapshotBackend, row: Option<&health::Row>) -> (BackendState, Option<String>) {
@@ -80,18 +77,25 @@ fn state(backend: &SnapshotBackend, row: Option<&health::Row>) -> (BackendState,
 }
 
 /// One row per frontend, numbered from 1 in the order of the configuration.
-pub(super) async fn services(desk: &Desk) -> Result<Vec<ServiceRow>, DeskError> {
+pub(super) async fn services(
+    desk: &Desk,
+    filter: &ServiceFilter,
+) -> Result<Vec<ServiceRow>, DeskError> {
     let (view, flows) = (desk.view().await?, count_flows(desk).await?);
+    let checks = checked(&view);
     let totals = desk.service_counts().await?;
     let snapshot = desk.snapshot();
     let frontends = snapshot.services.iter().flat_map(|service| {
         service.service.frontends.iter().map(move |frontend| (service, frontend))
     });
-    let rows = (1..).zip(frontends).map(|(id, (service, frontend))| {
+    let numbered = (1..).zip(frontends);
+    let listed = numbered.filter(|(_, (service, _))| filter.matches(&service.service.name));
+    let rows = listed.map(|(id, (service, frontend))| {
         let at = SocketAddr::new(frontend.address, frontend.port);
         let key = v4(at).map(|at| (at, frontend.protocol));
         let backend_row = |(index, backend): (u32, &SnapshotBackend)| {
-            let (state, reason) = state(backend, checked(&view, service, backend));
+            let row = checks.get(&(service.service.name.as_str(), address(backend))).copied();
+            let (state, reason) = state(backend, row);
             let pair = key.map(|(at, protocol)| (at, protocol, backend.id));
             let flows = pair.and_then(|pair| flows.pairs.get(&pair));
             ServiceBackendRow {
@@ -135,10 +139,11 @@ const fn kind(kind: model::ServiceKind) -> FrontendKind {
 /// Backends by address and protocol, merged over the services that use them; the worst state shows.
 pub(super) async fn backends(desk: &Desk) -> Result<Vec<BackendRow>, DeskError> {
     let (view, flows) = (desk.view().await?, count_flows(desk).await?);
+    let checks = checked(&view);
     let snapshot = desk.snapshot();
     let mut rows: BTreeMap<(SocketAddr, Protocol), BackendRow> = BTreeMap::new();
     for (service, backend, served) in uses(&snapshot) {
-        let row = checked(&view, service, backend);
+        let row = checks.get(&(service.service.name.as_str(), address(backend))).copied();
         let (state, reason) = state(backend, row);
         let since = row.map_or(desk.started.elapsed(), |row| view.now.since(row.since));
         let at = address(backend);
@@ -182,10 +187,9 @@ fn uses(
 pub(super) async fn health(desk: &Desk) -> Result<Vec<HealthRow>, DeskError> {
     let view = desk.view().await?;
     let snapshot = desk.snapshot();
-    let check_of = |name: &str| {
-        let service = snapshot.services.iter().find(|service| service.service.name == name)?;
-        service.service.checks.first()
-    };
+    let named: HashMap<&str, &SnapshotService> =
+        snapshot.services.iter().map(|service| (service.service.name.as_str(), service)).collect();
+    let check_of = |name: &str| named.get(name)?.service.checks.first();
     let rows = view.health.iter().filter_map(|row| {
         let check = check_of(&row.target.service)?;
         Some(HealthRow {

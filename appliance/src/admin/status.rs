@@ -1,5 +1,7 @@
 //! `status` and `drops`: the workers' counters, added up.
 
+use std::time::Instant;
+
 use spillway_admin::{DropReport, DropRow, PacketTotals, PollMode, Source, Status, WorkerRow};
 use spillway_control::settings::Poll;
 use spillway_host::HostCounters;
@@ -25,7 +27,8 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, DeskError> {
             Poll::Busy => PollMode::Busy,
             Poll::Adaptive => PollMode::Adaptive,
         },
-        source: Source::Static,
+        source: if desk.cluster.is_some() { Source::Kubernetes } else { Source::Static },
+        cluster: desk.cluster.as_ref().map(|cluster| cluster.view().status(Instant::now())),
         workers: (0..).zip(reports.iter().zip(cores)).map(worker_row).collect(),
         flows: reports.iter().map(|report| u64::from(report.flows)).sum(),
         flows_max: reports.iter().map(|report| u64::from(report.flows_max)).sum(),

@@ -11,7 +11,7 @@ use crate::values::{BackendState, CheckKind, FrontendKind, HealthState, Protocol
 pub struct ServiceRow {
     /// Number of the frontend, from 1 in the order of the configuration.
     pub id: u32,
-    /// `namespace/name`, or the bare name in static mode.
+    /// `namespace/name:port`, or the bare name in static mode.
     pub name: String,
     pub frontend: SocketAddr,
     pub protocol: Protocol,
@@ -34,7 +34,7 @@ pub struct ServiceBackendRow {
     pub index: u32,
     pub address: SocketAddr,
     pub state: BackendState,
-    /// Why it is down, e.g. `connection refused`.
+    /// What there is to say about its state, e.g. `connection refused`, `fail-open`.
     pub reason: Option<String>,
     /// Share of new flows relative to the other backends; 0 takes none.
     pub weight: u16,
@@ -50,7 +50,7 @@ pub struct BackendRow {
     /// Names of the Services that use it.
     pub services: Vec<String>,
     pub state: BackendState,
-    /// Why it is down, e.g. `connection refused`.
+    /// What there is to say about its state, e.g. `connection refused`, `fail-open`.
     pub reason: Option<String>,
     pub weight: u16,
     /// Seconds since it entered its state.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rows::cluster::ClusterStatus;
 use crate::values::{PollMode, Source};
 
 /// The box at a glance.
@@ -17,6 +18,8 @@ pub struct Status {
     pub generation: u64,
     pub poll: PollMode,
     pub source: Source,
+    /// `None` in static mode.
+    pub cluster: Option<ClusterStatus>,
     pub workers: Vec<WorkerRow>,
     /// Live flows of all workers (gauge).
     pub flows: u64,

@@ -3,7 +3,7 @@
 use spillway_admin::{NeighborRow, PortRow};
 
 use super::View;
-use crate::text::{Layout, or_dash, printable};
+use crate::text::{Layout, list, or_dash, printable};
 
 impl View for NeighborRow {
     fn columns(layout: Layout) -> &'static [&'static str] {
@@ -102,10 +102,6 @@ impl View for PortRow {
         }
         vec![cells]
     }
-}
-
-fn list(items: &[String]) -> String {
-    or_dash((!items.is_empty()).then(|| printable(&items.join(",")).into_owned()))
 }
 
 /// The counters in the order of the wide table's columns.

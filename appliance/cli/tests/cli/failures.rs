@@ -110,6 +110,10 @@ fn what_was_typed_wrongly_exits_with_2() {
         "conntrack list --state open",
         "conntrack list --limit 0",
         "conntrack list --limit many",
+        "node lst",
+        "service list --namespace",
+        "kubernetes",
+        "kubernetes accept-shrink Pod",
     ] {
         let arguments = arguments.split(' ').filter(|argument| !argument.is_empty());
         let outcome = run(program().args(arguments.clone()));
@@ -130,7 +134,10 @@ fn a_wrong_address_is_explained_by_example() {
 #[test]
 fn help_and_version_exit_with_0() {
     let help = run(program().arg("--help")).printed();
-    for command in "status service backend conntrack snat neighbor health port drops".split(' ') {
+    for command in
+        "status service backend node pool kubernetes conntrack snat neighbor health port drops"
+            .split(' ')
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in\n{help}");
     }
     let version = run(program().arg("--version")).printed();
@@ -245,5 +252,16 @@ fn a_reader_that_goes_away_is_no_failure() {
         assert_eq!(output.status.code(), Some(0), "{format}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
         assert!(daemon.join().unwrap().is_err(), "{format}: the list must not be read to its end");
+    }
+}
+
+#[test]
+fn a_box_without_a_cluster_says_so() {
+    let message = "static mode: there is no cluster".to_owned();
+    let answer = encode_error(&Failure { code: ErrorCode::NoCluster, message });
+    for command in ["node list", "pool list -o json", "kubernetes accept-shrink"] {
+        let (outcome, _) = Daemon::answering(answer.clone()).ask(command);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{command}");
+        assert!(outcome.stderr.ends_with(": static mode: there is no cluster\n"), "{outcome:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! The exact output of every command as JSON.
 
 use spillway_admin::{
-    ConntrackFilter, ConntrackRow, Request, Row, ServiceRow, Trailer, encode_header, encode_row,
-    encode_trailer,
+    ConntrackFilter, ConntrackRow, Request, Row, ServiceFilter, ServiceRow, Trailer, encode_header,
+    encode_row, encode_trailer,
 };
 
 use crate::daemon::Daemon;
@@ -19,7 +19,7 @@ fn service_list() {
     shows(
         &samples::services(),
         "service list -o json",
-        &Request::ServiceList,
+        &Request::ServiceList(ServiceFilter::default()),
         r#"{
   "version": 1,
   "services": [
@@ -144,7 +144,7 @@ fn status() {
         &Request::Status,
         r#"{
   "version": 1,
-  "status": {"name":"edge-1","version":"0.1.0","pid":4711,"uptime_seconds":93784,"generation":7,"poll":"adaptive","source":"static","workers":[{"id":0,"core":1,"flows":600000,"flows_max":1048576,"generation":7,"busy_percent":12.5,"rx_packets":1234000,"tx_packets":1233950,"local_packets":20,"originated":30,"handed_over":10,"dropped":50,"lost_on_tx":0},{"id":1,"core":2,"flows":600000,"flows_max":1048576,"generation":7,"busy_percent":null,"rx_packets":567,"tx_packets":550,"local_packets":20,"originated":5,"handed_over":0,"dropped":12,"lost_on_tx":0}],"flows":1200000,"flows_max":2097152,"services":3,"frontends":4,"backends_serving":5,"backends":6,"packets":{"rx":1234567,"tx":1234500,"local":40,"originated":35,"handed_over":10,"dropped":62,"lost_on_tx":0}}
+  "status": {"name":"edge-1","version":"0.1.0","pid":4711,"uptime_seconds":93784,"generation":7,"poll":"adaptive","source":"static","cluster":null,"workers":[{"id":0,"core":1,"flows":600000,"flows_max":1048576,"generation":7,"busy_percent":12.5,"rx_packets":1234000,"tx_packets":1233950,"local_packets":20,"originated":30,"handed_over":10,"dropped":50,"lost_on_tx":0},{"id":1,"core":2,"flows":600000,"flows_max":1048576,"generation":7,"busy_percent":null,"rx_packets":567,"tx_packets":550,"local_packets":20,"originated":5,"handed_over":0,"dropped":12,"lost_on_tx":0}],"flows":1200000,"flows_max":2097152,"services":3,"frontends":4,"backends_serving":5,"backends":6,"packets":{"rx":1234567,"tx":1234500,"local":40,"originated":35,"handed_over":10,"dropped":62,"lost_on_tx":0}}
 }
 "#,
     );
@@ -170,9 +170,90 @@ fn drops_has_every_reason_and_the_balance() {
 }
 
 #[test]
+fn status_of_a_cluster() {
+    let rows = [samples::status_of_lost_cluster()];
+    let printed = Daemon::with_rows(&rows).printed("status -o json", &Request::Status);
+    let expected = r#""source":"kubernetes","cluster":{"endpoint":"https://10.0.0.1:6443","server_version":"v1.36.2","stale":true,"from_cache":false,"feeds":[{"kind":"Service","synced":true,"objects":120,"last_contact_seconds_ago":73.9,"error":"connection refused","held":4},{"kind":"EndpointSlice","synced":true,"objects":12345,"last_contact_seconds_ago":0.1,"error":null,"held":null},{"kind":"Node","synced":true,"objects":3,"last_contact_seconds_ago":0.25,"error":null,"held":null}],"leader":{"is_leader":false,"holder":"edge-2"},"writes":{"done":17,"failed":0,"pending":1,"read_only":true},"refused":0},"workers""#;
+    assert!(printed.contains(expected), "{printed}");
+}
+
+#[test]
+fn service_list_refused() {
+    shows(
+        &samples::refused(),
+        "service list --refused -o json",
+        &Request::RefusedList(ServiceFilter::default()),
+        r#"{
+  "version": 1,
+  "refused": [
+    {"service":"voice/sip","port":"signal","kind":"LoadBalancer","reason":"sctp","message":"port signal: SCTP is not forwarded"},
+    {"service":"default/web","port":null,"kind":null,"reason":"no-address","message":"pool public has no free address"}
+  ]
+}
+"#,
+    );
+}
+
+#[test]
+fn node_list() {
+    shows(
+        &samples::nodes(),
+        "node list -o json",
+        &Request::NodeList,
+        r#"{
+  "version": 1,
+  "nodes": [
+    {"name":"node-1","addresses":["10.0.1.71","fd00:1::71"],"eligible":true,"reason":null,"pod_cidrs":["10.244.1.0/24"],"ready":true,"kube_proxy":"up","kube_proxy_error":null,"services":12345},
+    {"name":"node-2","addresses":["10.0.1.72"],"eligible":true,"reason":null,"pod_cidrs":["10.244.1.0/24"],"ready":false,"kube_proxy":"down","kube_proxy_error":"HTTP 503","services":12345},
+    {"name":"node-3","addresses":[],"eligible":false,"reason":"no InternalIP","pod_cidrs":[],"ready":null,"kube_proxy":null,"kube_proxy_error":null,"services":0}
+  ]
+}
+"#,
+    );
+}
+
+#[test]
+fn pool_list() {
+    shows(
+        &samples::pools(),
+        "pool list -o json",
+        &Request::PoolList,
+        r#"{
+  "version": 1,
+  "pools": [
+    {"name":"public","addresses":["198.51.100.0/28","192.0.2.10-192.0.2.13"],"size":20,"used":15,"auto_assign":true,"priority":10,"namespaces":[],"labels":[]},
+    {"name":"bank","addresses":["2001:db8:1::/48"],"size":18446744073709551615,"used":1,"auto_assign":false,"priority":0,"namespaces":["bank","audit"],"labels":["tier=gold","pci"]}
+  ]
+}
+"#,
+    );
+}
+
+#[test]
+fn accept_shrink() {
+    shows(
+        &samples::accepted(),
+        "kubernetes accept-shrink service -o json",
+        &Request::AcceptShrink(Some(spillway_admin::ObjectKind::Service)),
+        r#"{
+  "version": 1,
+  "accepted": [
+    {"kind":"Service","objects_before":120,"objects":4}
+  ]
+}
+"#,
+    );
+}
+
+#[test]
 fn an_empty_list_is_a_list() {
     let empty = "{\n  \"version\": 1,\n  \"services\": []\n}\n";
-    shows::<ServiceRow>(&[], "service list -o json", &Request::ServiceList, empty);
+    shows::<ServiceRow>(
+        &[],
+        "service list -o json",
+        &Request::ServiceList(ServiceFilter::default()),
+        empty,
+    );
 }
 
 #[test]

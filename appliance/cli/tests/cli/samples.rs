@@ -1,10 +1,11 @@
 //! Rows of every kind: one with everything set, one with everything that may be missing missing.
 
 use spillway_admin::{
-    BackendRow, BackendState, CheckKind, ConntrackRow, DropReport, DropRow, FlowState,
-    FrontendKind, HealthRow, HealthState, LinkState, MacAddress, NeighborRow, NeighborState,
-    PacketTotals, PollMode, PortRange, PortRow, Protocol, Scheduler, ServiceBackendRow, ServiceRow,
-    SnatRow, Source, Status, WorkerRow,
+    AcceptedRow, BackendRow, BackendState, CheckKind, ClusterStatus, ConntrackRow, DropReport,
+    DropRow, FeedStatus, FlowState, FrontendKind, HealthRow, HealthState, LeaderStatus, LinkState,
+    MacAddress, NeighborRow, NeighborState, NodeRow, ObjectKind, PacketTotals, PollMode, PoolRow,
+    PortRange, PortRow, Protocol, RefusedRow, Scheduler, ServiceBackendRow, ServiceRow, SnatRow,
+    Source, Status, WorkerRow, WriteCounts,
 };
 
 const REFUSED: &str = "connection refused";
@@ -291,6 +292,7 @@ pub(crate) fn status() -> Status {
         generation: 7,
         poll: PollMode::Adaptive,
         source: Source::Static,
+        cluster: None,
         workers: vec![worker, second],
         flows: 1_200_000,
         flows_max: 2_097_152,
@@ -300,4 +302,137 @@ pub(crate) fn status() -> Status {
         backends: 6,
         packets: packets(),
     }
+}
+
+fn feed(kind: ObjectKind, objects: u64, age: f64) -> FeedStatus {
+    let last_contact_seconds_ago = Some(age);
+    FeedStatus { kind, synced: true, objects, last_contact_seconds_ago, error: None, held: None }
+}
+
+/// The box in front of a cluster that answers.
+pub(crate) fn status_of_cluster() -> Status {
+    let cluster = ClusterStatus {
+        endpoint: "https://10.0.0.1:6443".to_owned(),
+        server_version: Some("v1.36.2".to_owned()),
+        stale: false,
+        from_cache: false,
+        feeds: vec![
+            feed(ObjectKind::Service, 120, 0.412),
+            feed(ObjectKind::EndpointSlice, 12_345, 0.1),
+            feed(ObjectKind::Node, 3, 0.25),
+        ],
+        leader: LeaderStatus { is_leader: true, holder: Some("edge-1".to_owned()) },
+        writes: WriteCounts { done: 17, failed: 0, pending: 1, read_only: false },
+        refused: 2,
+    };
+    Status { source: Source::Kubernetes, cluster: Some(cluster), ..status() }
+}
+
+/// The same while the API server is away, after it had shown a list that is hard to believe.
+pub(crate) fn status_of_lost_cluster() -> Status {
+    let mut status = status_of_cluster();
+    if let Some(cluster) = &mut status.cluster {
+        cluster.stale = true;
+        cluster.feeds[0].last_contact_seconds_ago = Some(73.9);
+        cluster.feeds[0].error = Some("connection refused".to_owned());
+        cluster.feeds[0].held = Some(4);
+        cluster.leader = LeaderStatus { is_leader: false, holder: Some("edge-2".to_owned()) };
+        cluster.writes.read_only = true;
+        cluster.refused = 0;
+    }
+    status
+}
+
+/// The same when it was never reached since the daemon started.
+pub(crate) fn status_of_remembered_cluster() -> Status {
+    let mut status = status_of_cluster();
+    if let Some(cluster) = &mut status.cluster {
+        (cluster.stale, cluster.from_cache, cluster.server_version) = (true, true, None);
+        for feed in &mut cluster.feeds {
+            (feed.synced, feed.last_contact_seconds_ago) = (false, None);
+            feed.error = Some("certificate has expired".to_owned());
+        }
+        cluster.leader = LeaderStatus::default();
+    }
+    status
+}
+
+pub(crate) fn refused() -> Vec<RefusedRow> {
+    let port = RefusedRow {
+        service: "voice/sip".to_owned(),
+        port: Some("signal".to_owned()),
+        kind: Some(FrontendKind::LoadBalancer),
+        reason: "sctp".to_owned(),
+        message: "port signal: SCTP is not forwarded".to_owned(),
+    };
+    let whole = RefusedRow {
+        service: "default/web".to_owned(),
+        port: None,
+        kind: None,
+        reason: "no-address".to_owned(),
+        message: "pool public has no free address".to_owned(),
+    };
+    vec![port, whole]
+}
+
+pub(crate) fn nodes() -> Vec<NodeRow> {
+    let good = NodeRow {
+        name: "node-1".to_owned(),
+        addresses: vec!["10.0.1.71".parse().unwrap(), "fd00:1::71".parse().unwrap()],
+        eligible: true,
+        reason: None,
+        pod_cidrs: vec!["10.244.1.0/24".to_owned()],
+        ready: Some(true),
+        kube_proxy: Some(HealthState::Up),
+        kube_proxy_error: None,
+        services: 12_345,
+    };
+    let failing = NodeRow {
+        name: "node-2".to_owned(),
+        addresses: vec!["10.0.1.72".parse().unwrap()],
+        ready: Some(false),
+        kube_proxy: Some(HealthState::Down),
+        kube_proxy_error: Some("HTTP 503".to_owned()),
+        ..good.clone()
+    };
+    let excluded = NodeRow {
+        name: "node-3".to_owned(),
+        addresses: Vec::new(),
+        eligible: false,
+        reason: Some("no InternalIP".to_owned()),
+        pod_cidrs: Vec::new(),
+        ready: None,
+        kube_proxy: None,
+        services: 0,
+        ..good.clone()
+    };
+    vec![good, failing, excluded]
+}
+
+pub(crate) fn pools() -> Vec<PoolRow> {
+    let public = PoolRow {
+        name: "public".to_owned(),
+        addresses: vec!["198.51.100.0/28".to_owned(), "192.0.2.10-192.0.2.13".to_owned()],
+        size: 20,
+        used: 15,
+        auto_assign: true,
+        priority: 10,
+        namespaces: Vec::new(),
+        labels: Vec::new(),
+    };
+    let bank = PoolRow {
+        name: "bank".to_owned(),
+        addresses: vec!["2001:db8:1::/48".to_owned()],
+        size: u64::MAX,
+        used: 1,
+        auto_assign: false,
+        priority: 0,
+        namespaces: vec!["bank".to_owned(), "audit".to_owned()],
+        labels: vec!["tier=gold".to_owned(), "pci".to_owned()],
+    };
+    vec![public, bank]
+}
+
+pub(crate) fn accepted() -> Vec<AcceptedRow> {
+    vec![AcceptedRow { kind: ObjectKind::Service, objects_before: 120, objects: 4 }]
 }

@@ -10,14 +10,15 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use spillway_admin::{
     BackendState, CheckKind, ConntrackFilter, ErrorCode, Failure, FlowState, FrontendKind,
-    HealthState, Kind, LinkState, NeighborState, PollMode, Protocol, Request, Row, Scheduler,
-    Source, Trailer, encode_error, encode_header, encode_list, encode_request, encode_trailer,
+    HealthState, Kind, LinkState, NeighborState, ObjectKind, PollMode, Protocol, Request, Row,
+    Scheduler, ServiceFilter, Source, Trailer, encode_error, encode_header, encode_list,
+    encode_request, encode_trailer,
 };
 
 use crate::daemon::Daemon;
 use crate::samples;
 
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 13] = [
     "status",
     "services",
     "backends",
@@ -27,6 +28,10 @@ const LISTS: [&str; 9] = [
     "health",
     "ports",
     "drops",
+    "refused",
+    "nodes",
+    "pools",
+    "accepted",
 ];
 
 fn docs(path: &str) -> PathBuf {
@@ -155,7 +160,7 @@ fn documents() -> Vec<(&'static str, Value)> {
         serde_json::from_str(&outcome.printed()).unwrap()
     }
     vec![
-        ("status", document(&[samples::status()], "status")),
+        ("status", document(&[samples::status_of_lost_cluster()], "status")),
         ("services", document(&samples::services(), "service list")),
         ("backends", document(&samples::backends(), "backend list")),
         ("conntrack", document(&samples::conntrack(), "conntrack list")),
@@ -164,6 +169,10 @@ fn documents() -> Vec<(&'static str, Value)> {
         ("health", document(&samples::health(), "health list")),
         ("ports", document(&samples::ports(), "port list")),
         ("drops", document(&[samples::drops()], "drops")),
+        ("refused", document(&samples::refused(), "service list --refused")),
+        ("nodes", document(&samples::nodes(), "node list")),
+        ("pools", document(&samples::pools(), "pool list")),
+        ("accepted", document(&samples::accepted(), "kubernetes accept-shrink")),
     ]
 }
 
@@ -173,6 +182,10 @@ fn every_document_follows_its_schema() {
     assert_eq!(documents.iter().map(|(name, _)| *name).collect::<Vec<_>>(), LISTS);
     for (name, document) in documents {
         assert_eq!(mistakes(name, &document), Vec::<String>::new());
+    }
+    for status in [samples::status(), samples::status_of_remembered_cluster()] {
+        let document = serde_json::json!({ "version": 1, "status": status });
+        assert_eq!(mistakes("status", &document), Vec::<String>::new());
     }
 }
 
@@ -223,7 +236,7 @@ fn a_missing_a_senseless_and_an_unknown_field_are_found_everywhere() {
 
 #[test]
 fn every_set_of_words_is_the_same_in_rust_and_in_the_schemas() {
-    let sets: [(&str, &[&str]); 11] = [
+    let sets: [(&str, &[&str]); 12] = [
         ("protocol", Protocol::WORDS),
         ("frontend_kind", FrontendKind::WORDS),
         ("scheduler", Scheduler::WORDS),
@@ -235,6 +248,7 @@ fn every_set_of_words_is_the_same_in_rust_and_in_the_schemas() {
         ("link_state", LinkState::WORDS),
         ("poll_mode", PollMode::WORDS),
         ("source", Source::WORDS),
+        ("object_kind", ObjectKind::WORDS),
     ];
     let mut seen = BTreeSet::new();
     for file in LISTS.into_iter().chain(["request"]) {
@@ -260,9 +274,17 @@ fn every_request_line_follows_its_schema() {
         state: Some(FlowState::Replied),
         limit: Some(5),
     };
+    let services =
+        ServiceFilter { namespace: Some("shop".to_owned()), name: Some("web".to_owned()) };
     let requests = [
         Request::Status,
-        Request::ServiceList,
+        Request::ServiceList(ServiceFilter::default()),
+        Request::ServiceList(services.clone()),
+        Request::RefusedList(services),
+        Request::NodeList,
+        Request::PoolList,
+        Request::AcceptShrink(None),
+        Request::AcceptShrink(Some(ObjectKind::Node)),
         Request::BackendList,
         Request::ConntrackList(ConntrackFilter::default()),
         Request::ConntrackList(filter),
@@ -281,6 +303,8 @@ fn every_request_line_follows_its_schema() {
         r#"{"version":1,"request":"state"}"#,
         r#"{"version":1}"#,
         r#"{"version":1,"request":"conntrack_list","filter":{"clients":"192.0.2.1"}}"#,
+        r#"{"version":1,"request":"service_list","filter":{"name":"a","client":"192.0.2.1"}}"#,
+        r#"{"version":1,"request":"accept_shrink","kind":"Pod"}"#,
     ] {
         assert!(!mistakes("request", &serde_json::from_str(wrong).unwrap()).is_empty(), "{wrong}");
     }
@@ -299,6 +323,11 @@ fn every_response_line_follows_its_schema() {
         encode_list(&samples::health()),
         encode_list(&samples::ports()),
         encode_list(&[samples::drops()]),
+        encode_list(&[samples::status_of_lost_cluster()]),
+        encode_list(&samples::refused()),
+        encode_list(&samples::nodes()),
+        encode_list(&samples::pools()),
+        encode_list(&samples::accepted()),
         encode_header(Kind::Ports),
         encode_trailer(Trailer { count: 7, truncated: true }),
         encode_error(&failure),
@@ -324,7 +353,7 @@ fn the_page_describes_every_field_in_the_words_of_the_schema() {
     let page = std::fs::read_to_string(docs("admin-api.md")).unwrap();
     let requests = [
         Request::Status,
-        Request::ServiceList,
+        Request::ServiceList(ServiceFilter::default()),
         Request::BackendList,
         Request::ConntrackList(ConntrackFilter::default()),
         Request::SnatList,
@@ -332,7 +361,12 @@ fn the_page_describes_every_field_in_the_words_of_the_schema() {
         Request::HealthList,
         Request::PortList,
         Request::Drops,
+        Request::RefusedList(ServiceFilter::default()),
+        Request::NodeList,
+        Request::PoolList,
+        Request::AcceptShrink(None),
     ];
+    assert_eq!(requests.len(), LISTS.len());
     for (request, file) in requests.iter().zip(LISTS) {
         let text = section(&page, &format!("\n### `{}`\n", request.name()));
         let schema = schema(file);

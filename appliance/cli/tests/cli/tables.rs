@@ -1,8 +1,8 @@
 //! The exact output of every command as a table.
 
 use spillway_admin::{
-    ConntrackFilter, ConntrackRow, Request, Row, ServiceRow, Trailer, encode_header, encode_list,
-    encode_row, encode_trailer,
+    ConntrackFilter, ConntrackRow, Request, Row, ServiceFilter, ServiceRow, Trailer, encode_header,
+    encode_list, encode_row, encode_trailer,
 };
 
 use crate::daemon::Daemon;
@@ -19,7 +19,7 @@ fn service_list_has_the_shape_that_operators_know() {
     shows(
         &[samples::service()],
         "service list",
-        &Request::ServiceList,
+        &Request::ServiceList(ServiceFilter::default()),
         "\
 ID   Frontend              Service Type   Backend
 1    172.26.50.101:30645   NodePort       1 => 10.0.1.72:80 (active)
@@ -31,7 +31,7 @@ fn service_list_shows_further_backends_below_the_first() {
     shows(
         &samples::services(),
         "service list",
-        &Request::ServiceList,
+        &Request::ServiceList(ServiceFilter::default()),
         "\
 ID   Frontend              Service Type   Backend
 1    172.26.50.101:30645   NodePort       1 => 10.0.1.72:80 (active)
@@ -48,7 +48,7 @@ fn service_list_wide_names_services_schedulers_weights_and_flows() {
     shows(
         &samples::services(),
         "service list -o wide",
-        &Request::ServiceList,
+        &Request::ServiceList(ServiceFilter::default()),
         "\
 ID   Frontend              Protocol   Service Type   Name              Scheduler   Flows   Flows Total   Refused Total   Backend                                          Weight   Backend Flows
 1    172.26.50.101:30645   tcp        NodePort       web               random      12      1234567       3               1 => 10.0.1.72:80 (active)                       100      12
@@ -280,6 +280,143 @@ Worker   Core   Busy    Flows    Flows Max   Generation   RX        TX        Lo
     );
 }
 
+/// The lines of `spillway status` about the cluster.
+#[track_caller]
+fn cluster_lines(status: spillway_admin::Status, arguments: &str) -> String {
+    let printed = Daemon::with_rows(&[status]).printed(arguments, &Request::Status);
+    let (_, after) = printed.split_once("Uptime:").unwrap();
+    let (_, lines) = after.split_once('\n').unwrap();
+    lines.split_once("Generation:").unwrap().0.to_owned()
+}
+
+#[test]
+fn status_tells_where_the_api_server_is_and_how_fresh_its_word() {
+    assert_eq!(
+        cluster_lines(samples::status_of_cluster(), "status"),
+        "\
+Cluster:     https://10.0.0.1:6443 v1.36.2, synced 0.4s ago
+Objects:     120 Service, 12.3k EndpointSlice, 3 Node
+Refused:     2 (see: spillway service list --refused)
+Leader:      this box
+Writes:      17 done, 0 failed, 1 pending
+",
+    );
+}
+
+#[test]
+fn status_says_stale_and_why_and_what_is_held() {
+    assert_eq!(
+        cluster_lines(samples::status_of_lost_cluster(), "status -o wide"),
+        "\
+Cluster:     https://10.0.0.1:6443 v1.36.2, STALE 73s: connection refused, serving last known state
+Objects:     120 Service, 12345 EndpointSlice, 3 Node
+Held:        Service: a list of 4 instead of 120 is not believed yet (spillway kubernetes accept-shrink Service)
+Refused:     none
+Leader:      edge-2
+Writes:      17 done, 0 failed, 1 pending; READ-ONLY: the cluster forbids writing
+",
+    );
+}
+
+#[test]
+fn status_says_that_what_is_served_comes_from_disk_or_that_nothing_is_known() {
+    let remembered = samples::status_of_remembered_cluster();
+    let lines = cluster_lines(remembered.clone(), "status");
+    let first = "Cluster:     https://10.0.0.1:6443, STALE: certificate has expired, \
+                 serving the last state from disk\n";
+    assert!(lines.starts_with(first), "{lines}");
+    assert!(lines.contains("Leader:      unknown\n"), "{lines}");
+    let mut nothing = remembered;
+    nothing.cluster.as_mut().unwrap().from_cache = false;
+    let lines = cluster_lines(nothing, "status");
+    assert!(lines.contains("certificate has expired, nothing known yet\n"), "{lines}");
+}
+
+#[test]
+fn service_list_refused() {
+    shows(
+        &samples::refused(),
+        "service list --refused",
+        &Request::RefusedList(ServiceFilter::default()),
+        "\
+Service       Port     Service Type   Reason       Message
+voice/sip     signal   LoadBalancer   sctp         port signal: SCTP is not forwarded
+default/web   -        -              no-address   pool public has no free address
+",
+    );
+}
+
+#[test]
+fn node_list() {
+    shows(
+        &samples::nodes(),
+        "node list",
+        &Request::NodeList,
+        "\
+Name     Addresses              Eligible            Kube-Proxy       Services
+node-1   10.0.1.71,fd00:1::71   yes                 up               12.3k
+node-2   10.0.1.72              yes                 down: HTTP 503   12.3k
+node-3   -                      no: no InternalIP   -                0
+",
+    );
+}
+
+#[test]
+fn node_list_wide() {
+    shows(
+        &samples::nodes(),
+        "node list -o wide",
+        &Request::NodeList,
+        "\
+Name     Addresses              Eligible            Kube-Proxy       Services   Ready   Pod CIDRs
+node-1   10.0.1.71,fd00:1::71   yes                 up               12345      yes     10.244.1.0/24
+node-2   10.0.1.72              yes                 down: HTTP 503   12345      no      10.244.1.0/24
+node-3   -                      no: no InternalIP   -                0          -       -
+",
+    );
+}
+
+#[test]
+fn pool_list() {
+    shows(
+        &samples::pools(),
+        "pool list",
+        &Request::PoolList,
+        "\
+Name     Addresses                               Size       Used   Share   Auto Assign
+public   198.51.100.0/28,192.0.2.10-192.0.2.13   20         15     75.0%   yes
+bank     2001:db8:1::/48                         18446.7P   1      0.0%    no
+",
+    );
+}
+
+#[test]
+fn pool_list_wide() {
+    shows(
+        &samples::pools(),
+        "pool list -o wide",
+        &Request::PoolList,
+        "\
+Name     Addresses                               Size                   Used   Share   Auto Assign   Priority   Namespaces   Labels
+public   198.51.100.0/28,192.0.2.10-192.0.2.13   20                     15     75.0%   yes           10         -            -
+bank     2001:db8:1::/48                         18446744073709551615   1      0.0%    no            0          bank,audit   tier=gold,pci
+",
+    );
+}
+
+#[test]
+fn accepting_a_shrunken_list_shows_what_was_accepted() {
+    shows(
+        &samples::accepted(),
+        "kubernetes accept-shrink",
+        &Request::AcceptShrink(None),
+        "\
+Kind      Objects Before   Objects
+Service   120              4
+",
+    );
+}
+
 #[test]
 fn drops_shows_what_happened_and_the_balance() {
     shows(
@@ -342,7 +479,12 @@ fn a_balance_that_does_not_add_up_says_so() {
 #[test]
 fn an_empty_list_is_its_headings() {
     let headings = "ID   Frontend   Service Type   Backend\n";
-    shows::<ServiceRow>(&[], "service list", &Request::ServiceList, headings);
+    shows::<ServiceRow>(
+        &[],
+        "service list",
+        &Request::ServiceList(ServiceFilter::default()),
+        headings,
+    );
 }
 
 #[test]
@@ -376,8 +518,20 @@ fn text_from_the_daemon_cannot_command_the_terminal() {
     (port.addresses, port.features) = (vec![nasty()], vec![nasty()]);
     let mut report = samples::drops();
     (report.drops[1].reason, report.drops[1].description) = (nasty(), nasty());
-    let mut status = samples::status();
+    let mut status = samples::status_of_lost_cluster();
     (status.name, status.version) = (nasty(), nasty());
+    let cluster = status.cluster.as_mut().unwrap();
+    (cluster.endpoint, cluster.server_version) = (nasty(), Some(nasty()));
+    (cluster.feeds[0].error, cluster.leader.holder) = (Some(nasty()), Some(nasty()));
+    let mut refusal = samples::refused().remove(0);
+    (refusal.service, refusal.port) = (nasty(), Some(nasty()));
+    (refusal.reason, refusal.message) = (nasty(), nasty());
+    let mut node = samples::nodes().remove(1);
+    (node.name, node.reason, node.kube_proxy_error) = (nasty(), Some(nasty()), Some(nasty()));
+    node.pod_cidrs = vec![nasty()];
+    let mut pool = samples::pools().remove(0);
+    (pool.name, pool.addresses) = (nasty(), vec![nasty()]);
+    (pool.namespaces, pool.labels) = (vec![nasty()], vec![nasty()]);
     for (answer, command, occurrences) in [
         (encode_list(&[service]), "service list", 2),
         (encode_list(&[backend]), "backend list", 2),
@@ -386,7 +540,10 @@ fn text_from_the_daemon_cannot_command_the_terminal() {
         (encode_list(&[check]), "health list", 3),
         (encode_list(&[port]), "port list", 5),
         (encode_list(&[report]), "drops", 2),
-        (encode_list(&[status]), "status", 2),
+        (encode_list(&[status]), "status", 6),
+        (encode_list(&[refusal]), "service list --refused", 4),
+        (encode_list(&[node]), "node list", 4),
+        (encode_list(&[pool]), "pool list", 4),
     ] {
         for format in ["wide", "json"] {
             let command = format!("{command} -o {format}");
