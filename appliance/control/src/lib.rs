@@ -2,7 +2,7 @@
 //!
 //! | room | noun |
 //! |---|---|
-//! | [`settings`] | static mode's configuration: every mistake found, every value typed |
+//! | [`settings`] | the configuration: every mistake found, every value typed |
 //! | [`health`] | the engine that decides which backends serve |
 //!
 //! Invariants: time and seeds are arguments; nothing here opens a socket; reading configuration files is

@@ -1,4 +1,4 @@
-//! Static mode's configuration: layers of TOML in, typed [`Settings`] out, or every mistake at once.
+//! The configuration: layers of TOML in, typed [`Settings`] out, or every mistake at once.
 //!
 //! ```text
 //! file ─┬→ Layer (values + places) ─┐
@@ -7,12 +7,12 @@
 //! --set section.key=value          ─┘                             └── Report ◄────────┘ → Mistakes
 //! ```
 //!
-//! Later layers win, tables key by key, everything else as a whole. `[[port]]` and `[[service]]` are
-//! merged by `name`, so that a file in `conf.d` adds one or changes one, and a variable or a flag
+//! Later layers win, tables key by key, everything else as a whole. `[[port]]`, `[[service]]` and
+//! `[[pool]]` are merged by `name`, so that a file in `conf.d` adds one or changes one, and a variable or a flag
 //! addresses one as `port.front.interface`.
 //!
 //! Invariants: nothing is read but the files named in [`Sources`] and the existence of capture
-//! files; a reader never stops at the first mistake; every mistake names its place.
+//! files and of the kubeconfig; a reader never stops at the first mistake; every mistake names its place.
 
 mod assignments;
 mod check;
@@ -23,11 +23,14 @@ mod driver;
 mod form;
 mod health;
 mod import;
+mod kubernetes;
 mod layer;
 mod merge;
 mod mistake;
+mod pool;
 mod port;
 mod report;
+mod route;
 mod section;
 mod service;
 mod sources;
@@ -41,7 +44,8 @@ pub use device::{DeviceSettings, MemifRole, PciAddress};
 pub use mistake::{Mistake, Mistakes, Origin, Place};
 pub use sources::Sources;
 pub use types::{
-    DataplaneSettings, LogLevel, MemorySettings, Poll, PortSettings, Settings, Steering,
+    DataplaneSettings, KubernetesSettings, LogLevel, MemorySettings, Poll, PortSettings, Settings,
+    Steering,
 };
 
 use assignments::Names;
@@ -77,9 +81,10 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     if settings.is_none() && report.count() == 0 {
         report.error(Span::whole(0), "this configuration cannot be read, for no known reason");
     }
+    let notes = report.notes(&layers);
     let mistakes = report.into_mistakes(&layers);
     match settings {
-        Some(settings) if mistakes.is_empty() => Ok(settings),
+        Some(settings) if mistakes.is_empty() => Ok(Settings { notes, ..settings }),
         Some(_) | None => Err(mistakes),
     }
 }

@@ -1,7 +1,10 @@
 //! Checks of the sections against each other: addresses, ranges of ports, workers.
 
 mod addresses;
+mod kubernetes;
+mod pools;
 mod ports;
+mod routes;
 mod services;
 mod snat;
 
@@ -13,6 +16,9 @@ pub(super) fn check(draft: &Draft, report: &Report) {
     ports::check(draft, report);
     snat::check(draft, report);
     services::check(draft, report);
+    routes::check(draft, report);
+    kubernetes::check(draft, report);
+    pools::check(draft, report);
     check_memory(draft, report);
 }
 

@@ -1,19 +1,24 @@
 //! Everything as read, before the sections are checked against each other.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use spillway_lb::model::{Model, Network, PortNetwork, Service, SnatRange, Timeouts};
 
 use super::dataplane::{self, DataplaneDraft};
 use super::form;
 use super::health::{self, HealthDefaults};
+use super::kubernetes::{self, KubernetesDraft};
 use super::merge::Node;
+use super::pool::{self, PoolDraft};
 use super::port::{self, PortDraft};
 use super::report::{Report, Span, Spanned};
+use super::route::{self, RouteDraft};
 use super::section::Section;
 use super::service::{self, ServiceDraft};
 use super::types::{LogLevel, PortSettings, Settings};
@@ -30,6 +35,10 @@ pub(super) struct Draft {
     pub(super) health: HealthDefaults,
     pub(super) timeouts: Timeouts,
     pub(super) services: Vec<ServiceDraft>,
+    pub(super) routes: Vec<Spanned<RouteDraft>>,
+    pub(super) kubernetes: Option<KubernetesDraft>,
+    pub(super) pools: Vec<PoolDraft>,
+    pub(super) metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -58,15 +67,17 @@ pub(super) fn read(root: &Node, cpus_online: usize, report: &Report) -> Option<D
     let health = health::read_defaults(section.section_or_absent("health"));
     let services =
         named(&mut section, "service", |key, node| service::read(key, node, &health, report));
-    let snat = if section.has("snat") || services.is_empty() {
-        read_snat(section.section_or_absent("snat"), !services.is_empty())
-    } else {
-        let help =
-            "add [snat] with addresses = [\"...\"]: flows leave for their backends from there";
-        section.error(nowhere, "services need a SNAT address, and there is no [snat]", Some(help));
-        read_snat(section.section_or_absent("snat"), false)
-    };
+    let kubernetes = section
+        .section("kubernetes", "kubernetes")
+        .map(|section| kubernetes::read(section, report));
+    let pools = named(&mut section, "pool", |key, node| pool::read(key, node, report));
+    if !section.has("kubernetes") {
+        refuse_pools(&section, &pools);
+    }
+    let snat = read_snat_for(&mut section, services.len(), kubernetes.is_some());
+    let routes = section.list("route", route::read).map(|routes| routes.items);
     let timeouts = read_timeouts(section.section_or_absent("timeouts"));
+    let metrics = section.section("metrics", "metrics").and_then(read_metrics);
     section.finish();
     Some(Draft {
         name: name.map_or_else(|| "spillway".to_owned(), |name| name.value),
@@ -80,7 +91,40 @@ pub(super) fn read(root: &Node, cpus_online: usize, report: &Report) -> Option<D
         health,
         timeouts,
         services,
+        routes: routes.unwrap_or_default(),
+        kubernetes,
+        pools,
+        metrics,
     })
+}
+
+fn refuse_pools(section: &Section<'_>, pools: &[PoolDraft]) {
+    for pool in pools {
+        let message =
+            format!("pool \"{}\" has nobody to lend to: there is no [kubernetes]", pool.name.value);
+        let help = "addresses of static services are their frontends; add [kubernetes], or take the pool out";
+        section.error(pool.name.at, &message, Some(help));
+    }
+}
+
+fn read_metrics(mut section: Section<'_>) -> Option<SocketAddr> {
+    let listen = section.parse("listen", form::LISTEN);
+    section.missing("listen", "say where, such as listen = \"127.0.0.1:9100\"");
+    section.finish();
+    listen.map(|listen| listen.value)
+}
+
+/// `[snat]` if it is there, and a mistake if somebody needs it and it is not.
+fn read_snat_for(section: &mut Section<'_>, services: usize, has_kubernetes: bool) -> SnatDraft {
+    let is_needed = services > 0 || has_kubernetes;
+    if section.has("snat") || !is_needed {
+        return read_snat(section.section_or_absent("snat"), is_needed);
+    }
+    let who = if services > 0 { "services need" } else { "kubernetes needs" };
+    let help = "add [snat] with addresses = [\"...\"]: flows leave for their backends from there";
+    let message = format!("{who} a SNAT address, and there is no [snat]");
+    section.error(Span::whole(0), &message, Some(help));
+    read_snat(section.section_or_absent("snat"), false)
 }
 
 fn named<T>(
@@ -134,10 +178,23 @@ fn read_timeouts(mut section: Section<'_>) -> Timeouts {
 }
 
 impl Draft {
+    /// Addresses that are the box's: of its ports, for SNAT, and of static services. Each once, in
+    /// the order of the addresses.
+    fn own_addresses(&self) -> Vec<IpNet> {
+        let ports = self.ports.iter().flat_map(|port| &port.addresses);
+        let ports = ports.map(|own| IpAddr::V4(own.value.addr()));
+        let snat = self.snat.addresses.iter().map(|snat| IpAddr::V4(snat.value));
+        let frontends = self.services.iter().flat_map(|service| &service.frontends);
+        let frontends = frontends.map(|frontend| frontend.value.address);
+        let all: BTreeSet<IpAddr> = ports.chain(snat).chain(frontends).collect();
+        all.into_iter().map(IpNet::from).collect()
+    }
+
     /// The settings, without places. `None` if something could not be read, which is a mistake.
     pub(super) fn into_settings(self) -> Option<Settings> {
+        let own = self.own_addresses();
         let mut ports = Vec::new();
-        let mut networks = Vec::new();
+        let mut networks: Vec<PortNetwork> = Vec::new();
         for port in self.ports {
             ports.push(PortSettings {
                 name: port.name.value.clone(),
@@ -154,6 +211,13 @@ impl Draft {
                 neighbors: values(port.neighbors),
             });
         }
+        let kubernetes = match self.kubernetes {
+            None => None,
+            Some(draft) => {
+                let pools = self.pools.into_iter().map(PoolDraft::into_pool).collect();
+                Some(draft.into_settings(&self.name, &networks, own, pools)?)
+            }
+        };
         let lent = self.snat.ports?.value;
         let snat = values(self.snat.addresses)
             .into_iter()
@@ -164,7 +228,10 @@ impl Draft {
             backends: values(service.backends),
             scheduler: service.scheduler,
             no_backend: service.no_backend,
-            checks: service.health.into_iter().collect(),
+            affinity: service.affinity,
+            source_ranges: service.source_ranges,
+            checks: service.health.check.into_iter().collect(),
+            ejection: service.health.ejection,
             ..Service::new(service.name.value, service.kind)
         });
         Some(Settings {
@@ -174,9 +241,15 @@ impl Draft {
             ports,
             network: Network { ports: networks, snat, probe_ports: self.health.probe_ports?.value },
             timeouts: self.timeouts,
-            model: Model { services: services.map(Arc::new).collect(), routes: Vec::new() },
+            model: Model {
+                services: services.map(Arc::new).collect(),
+                routes: self.routes.into_iter().map(|route| route.value.route).collect(),
+            },
+            kubernetes,
+            metrics: self.metrics,
             admin_socket: self.admin_socket,
             state_dir: self.state_dir,
+            notes: Vec::new(),
         })
     }
 }

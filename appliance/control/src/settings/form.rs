@@ -1,21 +1,27 @@
 //! Strings with a form: durations, addresses, ranges of ports.
 
 mod address;
+mod cluster;
 mod duration;
 mod http;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
+use spillway_cluster::Span;
 use spillway_lb::model::Frontend;
 
 pub(super) use duration::words as duration_words;
 
 use super::device::PciAddress;
 use address::{address, frontend, mac, ports, prefix, socket};
+use cluster::{
+    api_server, destination, dns_label, label_value, listen, namespaced, network, optional_path,
+    qualified, span,
+};
 use duration::duration;
 use http::{http_host, http_path, statuses};
 
@@ -89,6 +95,36 @@ pub(super) const PATH: Form<PathBuf> = Form::new("a path", path);
 pub(super) const SOCKET_PATH: Form<PathBuf> = Form::new("the path of a socket", socket_path);
 pub(super) const HTTP_PATH: Form<String> = Form::new("a path such as \"/healthz\"", http_path);
 pub(super) const HTTP_HOST: Form<String> = Form::new("the name of a host", http_host);
+pub(super) const NETWORK: Form<IpNet> = Form::new("a prefix such as \"192.0.2.0/24\"", network);
+pub(super) const DESTINATION: Form<Ipv4Net> =
+    Form::new("a prefix such as \"10.244.1.0/24\"", destination);
+pub(super) const SPAN: Form<Span> =
+    Form::new("addresses such as \"203.0.113.0/28\" or \"198.51.100.10-198.51.100.20\"", span);
+pub(super) const LISTEN: Form<SocketAddr> =
+    Form::new("an address and port such as \"127.0.0.1:9100\"", listen);
+pub(super) const API_SERVER: Form<String> =
+    Form::new("a URL such as \"https://10.0.0.1:6443\"", api_server);
+pub(super) const CONTEXT: Form<String> = Form::new("the name of a context", context);
+pub(super) const CLASS: Form<String> = Form::new("a class such as \"spillway.io/box\"", qualified);
+pub(super) const LABEL_KEY: Form<String> = Form::new("the key of a label", qualified);
+pub(super) const LABEL_VALUE: Form<String> = Form::new("the value of a label", label_value);
+pub(super) const NAMESPACE: Form<String> =
+    Form::new("the name of a namespace such as \"default\"", dns_label);
+pub(super) const LEASE: Form<(String, String)> =
+    Form::new("a namespace and a name such as \"kube-system/spillway\"", namespaced);
+pub(super) const OPTIONAL_PATH: Form<Option<PathBuf>> =
+    Form::new("a path, or \"\" for none", optional_path);
+
+/// A kubeconfig names its contexts as it likes.
+fn context(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::with_help(
+            "a context cannot be empty",
+            "leave it out to take the kubeconfig's current one",
+        ));
+    }
+    Ok(text.to_owned())
+}
 
 fn pci(text: &str) -> Result<PciAddress, Wrong> {
     let parse = || {

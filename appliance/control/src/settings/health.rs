@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use spillway_lb::model::{CheckKind, HealthCheck};
+use spillway_cluster::CheckDefaults;
+use spillway_lb::model::{CheckKind, Ejection, HealthCheck};
 
 use super::form::{self, duration_words};
 use super::report::{Report, Span, Spanned};
@@ -18,12 +19,14 @@ pub(super) struct Clockwork {
     fall: u8,
     rise: u8,
     jitter_percent: u8,
+    hold_down: Duration,
 }
 
 /// `[health]`: what a service's check does not say itself.
 #[derive(Clone, Debug)]
 pub(super) struct HealthDefaults {
     pub(super) clockwork: Clockwork,
+    pub(super) ejection: Ejection,
     /// `None` after a mistake.
     pub(super) probe_ports: Option<Spanned<RangeInclusive<u16>>>,
 }
@@ -39,7 +42,18 @@ const KINDS: [(&str, Kind); 3] = [("tcp", Kind::Tcp), ("http", Kind::Http), ("no
 
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
+const EJECT_WINDOW_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_hours(1);
+/// What is held for longer than an hour is meant to be taken out by hand.
+pub(super) const HOLD_MAX: Duration = Duration::from_hours(1);
+
+/// What a service says about its health.
+#[derive(Debug)]
+pub(super) struct HealthDraft {
+    /// `None`: not checked, or a mistake.
+    pub(super) check: Option<HealthCheck>,
+    pub(super) ejection: Ejection,
+}
 
 pub(super) fn read_defaults(mut section: Section<'_>) -> HealthDefaults {
     let built_in = Clockwork {
@@ -48,11 +62,51 @@ pub(super) fn read_defaults(mut section: Section<'_>) -> HealthDefaults {
         fall: 3,
         rise: 2,
         jitter_percent: 10,
+        hold_down: Duration::ZERO,
     };
     let clockwork = read_clockwork(&mut section, &built_in);
+    let ejection = read_ejection(&mut section, Ejection::default());
     let probe_ports = section.parse_or("probe_ports", form::PORTS, 61_000..=65_535);
     section.finish();
-    HealthDefaults { clockwork, probe_ports }
+    HealthDefaults { clockwork, ejection, probe_ports }
+}
+
+/// The clockwork of the checks that are made up for a cluster's Services. What is wrong has its
+/// default; the mistake is reported.
+pub(super) fn read_cluster_checks(
+    section: &mut Section<'_>,
+    defaults: CheckDefaults,
+) -> CheckDefaults {
+    let built_in = Clockwork {
+        interval: Some(defaults.interval),
+        timeout: Some(defaults.timeout),
+        fall: defaults.fall,
+        rise: defaults.rise,
+        jitter_percent: defaults.jitter_percent,
+        hold_down: defaults.hold_down,
+    };
+    let read = read_clockwork(section, &built_in);
+    CheckDefaults {
+        interval: read.interval.unwrap_or(defaults.interval),
+        timeout: read.timeout.unwrap_or(defaults.timeout),
+        fall: read.fall,
+        rise: read.rise,
+        jitter_percent: read.jitter_percent,
+        hold_down: read.hold_down,
+    }
+}
+
+/// How much of a service its checks may take away.
+pub(super) fn read_ejection(section: &mut Section<'_>, defaults: Ejection) -> Ejection {
+    let window = read_duration(section, "eject_window", EJECT_WINDOW_MIN..=HOLD_MAX);
+    Ejection {
+        // 0 would be a check without a consequence; type none says that plainly.
+        percent_max: section
+            .integer("max_eject", 1..=100)
+            .map_or(defaults.percent_max, |percent| percent.value),
+        window: window.map_or(defaults.window, |window| window.value),
+        fail_open: section.boolean("fail_open").unwrap_or(defaults.fail_open),
+    }
 }
 
 fn read_clockwork(section: &mut Section<'_>, defaults: &Clockwork) -> Clockwork {
@@ -83,10 +137,12 @@ fn read_clockwork(section: &mut Section<'_>, defaults: &Clockwork) -> Clockwork 
         jitter_percent: section
             .integer("jitter", 0..=50)
             .map_or(defaults.jitter_percent, |jitter| jitter.value),
+        hold_down: read_duration(section, "hold_down", Duration::ZERO..=HOLD_MAX)
+            .map_or(defaults.hold_down, |hold| hold.value),
     }
 }
 
-fn read_duration(
+pub(super) fn read_duration(
     section: &mut Section<'_>,
     key: &'static str,
     range: RangeInclusive<Duration>,
@@ -107,26 +163,26 @@ pub(super) fn read_check(
     defaults: &HealthDefaults,
     has_tcp: bool,
     report: &Report,
-) -> Option<HealthCheck> {
+) -> HealthDraft {
     let default_kind = if has_tcp { Kind::Tcp } else { Kind::None };
     let Some(mut section) = section else {
         let absent = Section::absent("", Span::whole(0), report);
-        return read_kind(absent, default_kind, &defaults.clockwork);
+        return read_kind(absent, default_kind, defaults);
     };
     let mistakes = report.count();
     let kind = section.choice("type", &KINDS);
     if kind.is_none() && report.count() > mistakes {
         // Which keys are right depends on the type.
-        return None;
+        return HealthDraft { check: None, ejection: defaults.ejection };
     }
     // Its keys tell a type that is left out.
     let is_http = section.has("path") || section.has("expect") || section.has("host");
     let default_kind = if is_http { Kind::Http } else { default_kind };
     let kind = kind.map_or(default_kind, |kind| kind.value);
-    read_kind(section, kind, &defaults.clockwork)
+    read_kind(section, kind, defaults)
 }
 
-fn read_kind(mut section: Section<'_>, kind: Kind, defaults: &Clockwork) -> Option<HealthCheck> {
+fn read_kind(mut section: Section<'_>, kind: Kind, defaults: &HealthDefaults) -> HealthDraft {
     let check_kind = match kind {
         Kind::Tcp => CheckKind::Tcp,
         Kind::Http => read_http(&mut section),
@@ -134,25 +190,30 @@ fn read_kind(mut section: Section<'_>, kind: Kind, defaults: &Clockwork) -> Opti
             section.finish_with(|key| {
                 Some(format!("`{key}` says nothing about a check of type none"))
             });
-            return None;
+            return HealthDraft { check: None, ejection: defaults.ejection };
         }
     };
     let port = section.integer("port", 1..=65_535).map(|port| port.value);
-    let clockwork = read_clockwork(&mut section, defaults);
+    let clockwork = read_clockwork(&mut section, &defaults.clockwork);
+    let ejection = read_ejection(&mut section, defaults.ejection);
     section.finish_with(|key| {
         let http_only = ["path", "host", "expect"].contains(&key);
         http_only.then(|| format!("`{key}` belongs to type http; this check's type is tcp"))
     });
-    Some(HealthCheck {
-        kind: check_kind,
-        port,
-        interval: clockwork.interval?,
-        timeout: clockwork.timeout?,
-        fall: clockwork.fall,
-        rise: clockwork.rise,
-        jitter_percent: clockwork.jitter_percent,
-        hold_down: Duration::ZERO,
-    })
+    let check = match (clockwork.interval, clockwork.timeout) {
+        (Some(interval), Some(timeout)) => Some(HealthCheck {
+            kind: check_kind,
+            port,
+            interval,
+            timeout,
+            fall: clockwork.fall,
+            rise: clockwork.rise,
+            jitter_percent: clockwork.jitter_percent,
+            hold_down: clockwork.hold_down,
+        }),
+        (None, _) | (_, None) => None,
+    };
+    HealthDraft { check, ejection }
 }
 
 fn read_http(section: &mut Section<'_>) -> CheckKind {

@@ -12,7 +12,7 @@ use super::report::{Report, Span};
 
 /// Lists of named tables. They become tables by name, so that a later layer changes or adds one
 /// element instead of replacing the list.
-pub(super) const NAMED_LISTS: [&str; 2] = ["port", "service"];
+pub(super) const NAMED_LISTS: [&str; 3] = ["port", "service", "pool"];
 
 /// Walks one layer.
 #[derive(Debug)]

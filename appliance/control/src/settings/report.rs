@@ -49,6 +49,7 @@ struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     found: RefCell<Vec<Found>>,
+    notes: RefCell<Vec<(Span, String)>>,
 }
 
 impl Report {
@@ -68,6 +69,22 @@ impl Report {
     pub(super) fn push(&self, at: Span, message: &str, help: Option<&str>) {
         let (message, help) = (one_line(message), help.map(one_line));
         self.found.borrow_mut().push(Found { at, message, help });
+    }
+
+    /// Says something that is no mistake, and that the operator should know.
+    pub(super) fn note(&self, at: Span, message: impl AsRef<str>) {
+        self.notes.borrow_mut().push((at, one_line(message.as_ref())));
+    }
+
+    /// The notes, each behind its place, in the order of their places.
+    pub(super) fn notes(&self, layers: &[Layer]) -> Vec<String> {
+        let mut notes = self.notes.borrow().clone();
+        notes.sort_by_key(|(at, _)| *at);
+        let line = |(at, message): (Span, String)| {
+            let (place, _) = locate(layers.get(at.layer)?, at);
+            Some(format!("{place}: {message}"))
+        };
+        notes.into_iter().filter_map(line).collect()
     }
 
     /// Number of mistakes so far; a reader that sees it grow knows that its value is incomplete.

@@ -73,7 +73,9 @@ impl<'t> Section<'t> {
     }
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'t Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
         if matches!(node.kind, Kind::Nothing) { None } else { Some(node) }
     }

@@ -1,13 +1,13 @@
 //! Reads one `[[service]]`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use spillway_lb::model::{
-    Backend, Frontend, HealthCheck, Protocol, Refusal, Scheduler, ServiceKind,
-};
+use ipnet::IpNet;
+use spillway_lb::model::{Affinity, Backend, Frontend, Protocol, Refusal, Scheduler, ServiceKind};
 
 use super::form;
-use super::health::{self, HealthDefaults};
+use super::health::{self, HealthDefaults, HealthDraft};
 use super::merge::{Kind, Node};
 use super::report::{Report, Spanned};
 use super::section::{List, Section};
@@ -21,8 +21,19 @@ pub(super) struct ServiceDraft {
     pub(super) backends: Vec<Spanned<Backend>>,
     pub(super) scheduler: Scheduler,
     pub(super) no_backend: Refusal,
-    pub(super) health: Option<HealthCheck>,
+    pub(super) affinity: Affinity,
+    pub(super) source_ranges: Vec<IpNet>,
+    pub(super) health: HealthDraft,
 }
+
+pub(super) const SCHEDULERS: [(&str, Scheduler); 2] =
+    [("random", Scheduler::Random), ("maglev", Scheduler::Maglev)];
+
+/// What Kubernetes takes when it is not told.
+const AFFINITY_TIMEOUT: Duration = Duration::from_hours(3);
+
+const AFFINITIES: [(&str, Affinity); 2] =
+    [("none", Affinity::None), ("client-ip", Affinity::ClientIp { timeout: AFFINITY_TIMEOUT })];
 
 const KINDS: [(&str, ServiceKind); 4] = [
     ("ClusterIP", ServiceKind::ClusterIp),
@@ -46,8 +57,9 @@ pub(super) fn read(
     section.missing("name", "give the service a name of your own, such as name = \"web\"");
     let kind = section.choice("type", &KINDS);
     let frontends = read_frontends(&mut section);
-    let scheduler = section
-        .choice("scheduler", &[("random", Scheduler::Random), ("maglev", Scheduler::Maglev)]);
+    let scheduler = section.choice("scheduler", &SCHEDULERS);
+    let affinity = read_affinity(&mut section);
+    let source_ranges = read_source_ranges(&mut section);
     let no_backend =
         section.choice("no_backend", &[("reject", Refusal::Reject), ("drop", Refusal::Drop)]);
     let backends = section.list("backends", read_backend);
@@ -62,6 +74,8 @@ pub(super) fn read(
         backends: backends.map(|backends| backends.items).unwrap_or_default(),
         scheduler: scheduler.map(|scheduler| scheduler.value).unwrap_or_default(),
         no_backend: no_backend.map(|refusal| refusal.value).unwrap_or_default(),
+        affinity,
+        source_ranges,
         health: health::read_check(health_section, defaults, has_tcp, report),
     };
     section.finish();
@@ -77,6 +91,33 @@ fn read_frontends(section: &mut Section<'_>) -> Vec<Spanned<Frontend>> {
         section.error(frontends.at, "frontends is empty", Some(HELP));
     }
     frontends.items
+}
+
+/// `"client-ip"` or `{ client_ip = "3h" }`.
+fn read_affinity(section: &mut Section<'_>) -> Affinity {
+    // As Kubernetes: at most a day.
+    const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+    let is_table = section.take("affinity").is_some_and(|node| matches!(node.kind, Kind::Table(_)));
+    if !is_table {
+        return section.choice("affinity", &AFFINITIES).map(|said| said.value).unwrap_or_default();
+    }
+    let what = format!("{}: affinity", section.what());
+    let Some(mut table) = section.section("affinity", &what) else { return Affinity::None };
+    let timeout =
+        health::read_duration(&mut table, "client_ip", Duration::from_secs(1)..=TIMEOUT_MAX);
+    table.missing("client_ip", "say for how long, such as affinity = { client_ip = \"3h\" }");
+    table.finish();
+    timeout.map_or(Affinity::None, |timeout| Affinity::ClientIp { timeout: timeout.value })
+}
+
+fn read_source_ranges(section: &mut Section<'_>) -> Vec<IpNet> {
+    let ranges: Option<List<IpNet>> = section.parse_list("source_ranges", form::NETWORK);
+    let Some(ranges) = ranges else { return Vec::new() };
+    if ranges.is_empty {
+        let help = "leave it out to let everybody in";
+        section.error(ranges.at, "source_ranges is empty", Some(help));
+    }
+    ranges.items.into_iter().map(|range| range.value).collect()
 }
 
 /// `"10.0.1.72:80"` or `{ address = "10.0.1.72:80", weight = 1 }`.

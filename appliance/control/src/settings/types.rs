@@ -1,8 +1,11 @@
 //! What a configuration says, once it is read: no string is left to interpret.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use spillway_cluster::{Access, Policy, Pool};
 use spillway_lb::model::{Model, Network, Timeouts};
 
 use super::device::DeviceSettings;
@@ -20,12 +23,40 @@ pub struct Settings {
     pub ports: Vec<PortSettings>,
     pub network: Network,
     pub timeouts: Timeouts,
-    /// Desired state in static mode.
+    /// Desired state in static mode; what the configuration adds to the cluster's otherwise.
     pub model: Model,
+    /// `None`: static mode.
+    pub kubernetes: Option<KubernetesSettings>,
+    /// Where metrics are served over HTTP; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Unix socket of the admin API, at most 107 bytes (`sun_path` less its NUL).
     pub admin_socket: PathBuf,
     /// Holds the flow table's file. Meant for a tmpfs: the table is written all the time.
     pub state_dir: PathBuf,
+    /// What is no mistake but should be known, each a line with its place.
+    pub notes: Vec<String>,
+}
+
+/// The cluster that the box serves, and what the operator gives to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesSettings {
+    pub access: Access,
+    pub policy: Policy,
+    /// In the order of the configuration. They overlap neither each other nor any address of the
+    /// box, of its neighbours or of static services.
+    pub pools: Vec<Pool>,
+    /// Where the last good state of the cluster is kept; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// A watch that says nothing for so long is taken for dead, `100 ms..=1 h`.
+    pub idle_timeout: Duration,
+    /// How long a LIST that lost more than half of its objects is held back, `0..=1 h`.
+    pub shrink_hold: Duration,
+    /// Whether this box may write status and events, as the holder of the Lease.
+    pub write_status: bool,
+    pub lease_namespace: String,
+    pub lease_name: String,
+    /// Who holds the Lease; unique among the boxes of a cluster.
+    pub identity: String,
 }
 
 /// Cores, memory and sizes of the data plane.

@@ -1,5 +1,7 @@
-//! Static mode's configuration as an operator meets it: files in a directory, variables, flags.
+//! The configuration as an operator meets it: files in a directory, variables, flags.
 
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]

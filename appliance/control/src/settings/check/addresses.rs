@@ -18,12 +18,14 @@ impl<'d> Addresses<'d> {
         Self { draft }
     }
 
-    /// A packet to the address finds a way out, as far as the configuration can tell: by a link or
-    /// by a gateway.
+    /// A packet to the address finds a way out, as far as the configuration can tell: by a link, a
+    /// route or a gateway.
     pub(super) fn is_reachable(&self, address: Ipv4Addr) -> bool {
         let ports = &self.draft.ports;
         // Without a port that could be read, nothing can be told.
+        let mut routes = self.draft.routes.iter();
         ports.is_empty()
+            || routes.any(|route| route.value.route.prefix.contains(&address))
             || ports.iter().any(|port| {
                 port.gateway.is_some() || port.network_is_incomplete || is_on_link(port, address)
             })

@@ -149,7 +149,7 @@ fn check_shares(draft: &Draft, range: &Spanned<RangeInclusive<u16>>, report: &Re
     report.error_with_help(at, message, help);
 }
 
-fn words(range: &RangeInclusive<u16>) -> String {
+pub(super) fn words(range: &RangeInclusive<u16>) -> String {
     if range.start() == range.end() {
         range.start().to_string()
     } else {

@@ -60,7 +60,9 @@ fn an_unknown_key_is_refused_with_the_key_that_was_meant() {
             "",
             "«\"a.b\"» = 1",
             "service \"dns\": unknown key `a.b`",
-            Some("known here: name, type, frontends, scheduler, no_backend, backends, health"),
+            Some(
+                "known here: name, type, frontends, scheduler, affinity, source_ranges, no_backend, backends, health",
+            ),
         ),
     ]);
 }
