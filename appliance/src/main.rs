@@ -60,6 +60,9 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Check(origin) => match origin.load() {
             Ok(settings) => {
+                for note in &settings.notes {
+                    eprintln!("note: {note}");
+                }
                 println!("{}: no mistakes", settings.name);
                 ExitCode::SUCCESS
             }
@@ -85,6 +88,9 @@ fn run(settings: Settings) -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    for note in &settings.notes {
+        tracing::warn!("{note}");
+    }
     match spillway_appliance::run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
