@@ -2,8 +2,11 @@
 
 mod dataplane;
 mod health;
+mod kubernetes;
 mod language;
+mod pools;
 mod ports;
+mod routes;
 mod services;
 mod several;
 mod snat;

@@ -26,6 +26,12 @@ fn checks_that_cannot_work_are_refused() {
         ),
         (
             FROM,
+            r#"health = { type = "none", «max_eject» = 50 }"#,
+            "service \"web\": health: `max_eject` says nothing about a check of type none",
+            None,
+        ),
+        (
+            FROM,
             r#"health = { type = "http", path = «"healthz"» }"#,
             "service \"web\": health: path: \"healthz\" does not start with '/'",
             Some("write \"/healthz\""),
@@ -95,6 +101,18 @@ fn clockwork_that_cannot_work_is_refused() {
             r#"path = "/healthz""#,
             "rise = «256»",
             "service \"web\": health: rise must be 1 to 255, not 256",
+            None,
+        ),
+        (
+            r#"interval = "2s""#,
+            r#"hold_down = «"61m"»"#,
+            "health: hold_down must be 0ms to 1h, not 61m",
+            None,
+        ),
+        (
+            r#"path = "/healthz""#,
+            "max_eject = «101»",
+            "service \"web\": health: max_eject must be 1 to 100, not 101",
             None,
         ),
         (r#"interval = "2s""#, "jitter = «51»", "health: jitter must be 0 to 50, not 51", None),

@@ -170,3 +170,40 @@ fn backends_that_cannot_be_are_refused() {
         ),
     ]);
 }
+
+#[test]
+fn affinity_and_source_ranges_that_cannot_be_are_refused() {
+    const FROM: &str = "scheduler = \"random\"";
+    check(&[
+        (
+            FROM,
+            "affinity = «\"clientip\"»",
+            "service \"web\": unknown affinity \"clientip\"",
+            Some("did you mean `client-ip`?"),
+        ),
+        (
+            FROM,
+            "affinity = { client_ip = «\"2d\"» }",
+            "service \"web\": affinity: client_ip must be 1s to 1d, not 2d",
+            None,
+        ),
+        (
+            FROM,
+            "affinity = «{}»",
+            "service \"web\": affinity: client_ip is missing",
+            Some("say for how long, such as affinity = { client_ip = \"3h\" }"),
+        ),
+        (
+            FROM,
+            "source_ranges = «[]»",
+            "service \"web\": source_ranges is empty",
+            Some("leave it out to let everybody in"),
+        ),
+        (
+            FROM,
+            "source_ranges = [«\"192.0.2.1\"»]",
+            "service \"web\": source_ranges: \"192.0.2.1\" has no prefix length",
+            Some("write \"192.0.2.1/32\" for this address alone"),
+        ),
+    ]);
+}
