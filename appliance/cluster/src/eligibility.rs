@@ -9,22 +9,24 @@
 //! harm nobody: no address of the box or of its pools, and no prefix that swallows either.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use spillway_lb::model::Route;
 
-use crate::object::{Family, Node, Shown};
+use crate::addresses::Family;
+use crate::object::{Node, Shown};
 use crate::policy::Policy;
 use crate::pool::{Pool, Span};
 
 /// Any value of it excludes a node.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// Shortest prefix that can be the pods of one node.
-const POD_PREFIX_MIN_V4: u8 = 8;
-const POD_PREFIX_MIN_V6: u8 = 16;
+/// Shortest prefix that can be the pods of one node: what is behind it is lost to everybody else.
+const POD_PREFIX_MIN_V4: u8 = 16;
+const POD_PREFIX_MIN_V6: u8 = 48;
 
 /// Prefixes of one node that are looked at. The API allows two.
 const POD_PREFIXES_MAX: usize = 8;
@@ -63,10 +65,9 @@ impl NodeRow {
 pub struct Nodes {
     /// In the order of their names.
     rows: Vec<NodeRow>,
-    /// Disjoint, sorted by the first address.
-    pods: Vec<IpNet>,
-    /// Sorted.
-    addresses: Vec<IpAddr>,
+    /// Disjoint, by their first addresses.
+    pods: BTreeMap<IpAddr, IpNet>,
+    addresses: BTreeSet<IpAddr>,
 }
 
 /// Addresses that the box or its frontends have: nobody else's.
@@ -81,7 +82,6 @@ impl Reserved {
     pub fn new(policy: &Policy, pools: &[Pool]) -> Self {
         let mut nets = policy.own.clone();
         nets.extend(policy.node_port_addresses.iter().copied().map(IpNet::from));
-        nets.extend(policy.external_ips.iter().copied());
         let mut ranges = Vec::new();
         for span in pools.iter().flat_map(|pool| &pool.spans) {
             match span {
@@ -156,13 +156,22 @@ impl Nodes {
             }
         }
         judged.rows.sort_by(|left, right| left.name.cmp(&right.name));
-        judged.pods.sort();
-        judged.addresses.sort();
         judged
     }
 
     pub fn rows(&self) -> &[NodeRow] {
         &self.rows
+    }
+
+    /// Whether the same flows go the same ways, whatever else is shown of the nodes.
+    pub(crate) fn serve_same(&self, other: &Self) -> bool {
+        let backends = |nodes: &Self| -> Vec<(String, IpAddr)> {
+            let both = nodes.eligible(Family::V4).chain(nodes.eligible(Family::V6));
+            both.map(|(name, address)| (name.to_owned(), address)).collect()
+        };
+        self.pods == other.pods
+            && self.addresses == other.addresses
+            && backends(self) == backends(other)
     }
 
     /// Backends of mode `node`, in the order of names.
@@ -173,10 +182,8 @@ impl Nodes {
 
     /// Whether it can be a pod's: of a node's pods, or of a node itself (host network).
     pub fn may_hold_pod(&self, address: IpAddr) -> bool {
-        let after = self.pods.partition_point(|net| net.network() <= address);
-        let before = after.checked_sub(1).and_then(|at| self.pods.get(at));
-        before.is_some_and(|net| net.contains(&address))
-            || self.addresses.binary_search(&address).is_ok()
+        let before = self.pods.range(..=address).next_back();
+        before.is_some_and(|(_, net)| net.contains(&address)) || self.addresses.contains(&address)
     }
 
     /// The way to every node's pods, sorted.
@@ -199,7 +206,7 @@ fn older(left: &Node, right: &Node) -> Ordering {
     left.meta.age().cmp(&right.meta.age()).then_with(|| left.meta.name.cmp(&right.meta.name))
 }
 
-fn judge_addresses(node: &Node, reserved: &Reserved, taken: &mut Vec<IpAddr>) -> NodeRow {
+fn judge_addresses(node: &Node, reserved: &Reserved, taken: &mut BTreeSet<IpAddr>) -> NodeRow {
     let mut row = NodeRow {
         name: node.meta.name.clone(),
         ipv4: None,
@@ -247,8 +254,8 @@ fn judge_addresses(node: &Node, reserved: &Reserved, taken: &mut Vec<IpAddr>) ->
 fn judge_prefixes(
     node: &Node,
     reserved: &Reserved,
-    nodes: &[IpAddr],
-    taken: &mut Vec<IpNet>,
+    nodes: &BTreeSet<IpAddr>,
+    taken: &mut BTreeMap<IpAddr, IpNet>,
 ) -> (Vec<IpNet>, Vec<String>) {
     let mut cidrs = Vec::new();
     let mut notes = Vec::new();
@@ -267,20 +274,22 @@ fn judge_prefixes(
             }
             IpNet::V4(_) | IpNet::V6(_) => flaw_of_address(cidr.network()),
         };
-        let overlaps =
-            |other: &IpNet| other.contains(&cidr.network()) || cidr.contains(&other.network());
+        // The taken are disjoint: who overlaps is the last to begin before the end.
+        let last = taken.range(..=cidr.broadcast()).next_back();
+        let overlapped =
+            last.map(|(_, net)| *net).filter(|net| net.contains(&cidr) || cidr.contains(net));
         if let Some(flaw) = flaw {
             notes.push(format!("podCIDR {cidr} {flaw}: not used"));
         } else if reserved.meets(cidr) {
             notes.push(format!(
                 "podCIDR {cidr} meets addresses of the box or of its frontends: not used"
             ));
-        } else if let Some(address) = nodes.iter().find(|address| cidr.contains(*address)) {
+        } else if let Some(address) = nodes.range(cidr.network()..=cidr.broadcast()).next() {
             notes.push(format!("podCIDR {cidr} holds the node address {address}: not used"));
-        } else if let Some(other) = taken.iter().find(|other| overlaps(other)) {
+        } else if let Some(other) = overlapped {
             notes.push(format!("podCIDR {cidr} overlaps {other} of an older node: not used"));
         } else {
-            taken.push(cidr);
+            taken.insert(cidr.network(), cidr);
             cidrs.push(cidr);
         }
     }

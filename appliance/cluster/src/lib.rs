@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod annotations;
 pub mod change;
 pub mod cluster;
 pub mod eligibility;
@@ -30,4 +31,4 @@ pub use index::Index;
 pub use object::Object;
 pub use policy::{BackendMode, CheckDefaults, Policy};
 pub use pool::{LabelRule, Pool, Span};
-pub use translate::{RefusalReason, Refused};
+pub use translate::{Promise, Promised, RefusalReason, Refused};

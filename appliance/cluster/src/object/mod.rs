@@ -15,7 +15,7 @@ mod slice;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 pub use meta::Meta;
@@ -168,13 +168,4 @@ fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// The API's two families of addresses.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Family {
-    #[serde(rename = "IPv4")]
-    V4,
-    #[serde(rename = "IPv6")]
-    V6,
 }

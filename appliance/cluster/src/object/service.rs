@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, Meta, is_default, nullable};
+use super::{Meta, is_default, nullable};
 
 /// A Service, as far as the box reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub struct ServiceSpec {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
     pub publish_not_ready_addresses: bool,
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
-    pub ip_families: Vec<Family>,
+    pub ip_families: Vec<String>,
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
     pub ip_family_policy: String,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use spillway_lb::model::ServiceKind;
 
+use crate::addresses::AddressError;
 use crate::change::ObjectKey;
 
 /// One thing that is not served.
@@ -113,6 +114,27 @@ impl RefusalReason {
                 | Self::NotOurClass
                 | Self::Terminating
         )
+    }
+}
+
+impl From<&AddressError> for RefusalReason {
+    fn from(error: &AddressError) -> Self {
+        match error {
+            AddressError::PoolUnknown { .. } => Self::PoolUnknown,
+            AddressError::PoolForbidden { .. } => Self::PoolForbidden,
+            AddressError::AddressInNoPool { .. }
+            | AddressError::AddressNotInPool { .. }
+            | AddressError::AddressAvoided { .. } => Self::AddressForeign,
+            AddressError::AddressTaken { .. } => Self::AddressTaken,
+            AddressError::FamilyNotWanted { .. } | AddressError::NoFamily { .. } => {
+                Self::WrongFamily
+            }
+            AddressError::TwoOfOneFamily { .. } => Self::Invalid,
+            AddressError::Exhausted { .. }
+            | AddressError::NoPool { .. }
+            | AddressError::OneFamilyOnly { .. } => Self::NoAddress,
+            AddressError::HalfOnly { cause, .. } => Self::from(cause.as_ref()),
+        }
     }
 }
 

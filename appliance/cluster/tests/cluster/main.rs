@@ -1,0 +1,15 @@
+//! The pure core, from the API's JSON to what the data plane takes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper of tests that fails is a test that fails"
+)]
+
+mod world;
+
+mod fixtures;
+mod hostile;
+mod incremental;
+mod rules;
