@@ -1,4 +1,24 @@
 //! The cluster over the wire: an API client that survives rotation and outage, watches, writes, leadership.
 //!
+//! ```text
+//! connect ─ Link ─┬─ watch (one task for each kind) ─ Notice ─→ the daemon
+//!                 ├─ write ←─ Write
+//!                 └─ lead ─→ is_leader
+//! ```
+//!
 //! Invariants: TLS is verified always. What a watch says is passed on as [`spillway_cluster::Change`]s and
 //! interpreted nowhere here. Must never depend on DPDK or on the appliance.
+
+mod cache;
+mod connect;
+mod pace;
+mod session;
+mod settings;
+mod watch;
+
+pub use connect::access::{AccessError, Problem};
+pub use connect::refusal::Refusal;
+pub use session::Session;
+pub use settings::{Clockwork, LeaseSettings, SessionSettings};
+pub use watch::guard::Held;
+pub use watch::notice::{FeedState, Notice};

@@ -1,0 +1,132 @@
+//! Everything that talks to one cluster, started and stopped together.
+
+use std::sync::Arc;
+
+use kube::Client;
+use spillway_cluster::Kind;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::cache;
+use crate::connect::access::{self, AccessError, Pod};
+use crate::connect::client::Endpoint;
+use crate::connect::link::Link;
+use crate::connect::rotate::Keeper;
+use crate::settings::SessionSettings;
+use crate::watch::notice::Notice;
+use crate::watch::shelf::Shelf;
+use crate::watch::task::{Common, Feeder};
+
+/// Notices that wait for the daemon. More than that, and the watch waits too.
+const NOTICES_MAX: usize = 1024;
+
+/// A cluster that is watched. Dropping it stops everything at once.
+pub struct Session {
+    link: Arc<Link>,
+    accepted: watch::Sender<u64>,
+    version: watch::Receiver<Option<String>>,
+    cache: Option<cache::Keeper>,
+    tasks: JoinSet<()>,
+}
+
+impl Session {
+    /// Starts to watch. Must be called inside of a tokio runtime.
+    ///
+    /// An API server that cannot be reached is no error: what the cache holds is served, and it is tried for
+    /// ever.
+    ///
+    /// # Errors
+    /// [`AccessError`] when the access can never work, such as an `http://` server.
+    pub fn start(settings: SessionSettings) -> Result<(Self, mpsc::Receiver<Notice>), AccessError> {
+        let pod = Pod::from_environment();
+        if let Err(error) = access::plan(&settings.access, &pod)
+            && !error.is_passing()
+        {
+            return Err(error);
+        }
+        let link = Arc::new(Link::new());
+        let version = watch::Sender::new(None);
+        let keeper = Keeper::new(
+            settings.access.clone(),
+            pod,
+            settings.clockwork.clone(),
+            Arc::clone(&link),
+            version.clone(),
+        );
+        let (mut session, notices) = Self::over(link, version.subscribe(), settings);
+        session.tasks.spawn(keeper.run());
+        Ok((session, notices))
+    }
+
+    /// Starts over clients that somebody else has made, tried in turn: for tests, and for whoever brings a
+    /// transport of his own.
+    pub fn with_clients(
+        clients: Vec<(String, Client)>,
+        settings: SessionSettings,
+    ) -> (Self, mpsc::Receiver<Notice>) {
+        let endpoint = |(url, client): (String, Client)| Endpoint { url: url.into(), client };
+        let link = Link::with(clients.into_iter().map(endpoint).collect());
+        Self::over(Arc::new(link), watch::Sender::new(None).subscribe(), settings)
+    }
+
+    fn over(
+        link: Arc<Link>,
+        version: watch::Receiver<Option<String>>,
+        settings: SessionSettings,
+    ) -> (Self, mpsc::Receiver<Notice>) {
+        let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let accepted = watch::Sender::new(0);
+        let shelf = Arc::new(Shelf::new());
+        let mut tasks = JoinSet::new();
+        let cache = settings.cache.map(|path| cache::Keeper {
+            path,
+            cluster: cache::cluster_of(&settings.access),
+            shelf: Arc::clone(&shelf),
+            every: settings.clockwork.cache_every,
+        });
+        if let Some(cache) = &cache {
+            cache.load();
+            tasks.spawn(cache.clone().run());
+        }
+        let common = Common {
+            link: Arc::clone(&link),
+            clockwork: settings.clockwork,
+            notices: sender,
+            shelf,
+            accepted: accepted.subscribe(),
+        };
+        for kind in Kind::ALL {
+            tasks.spawn(Feeder::new(kind, common.clone()).run());
+        }
+        (Self { link, accepted, version, cache, tasks }, notices)
+    }
+
+    /// Applies reads that are kept back because they lost too much.
+    pub fn accept(&self) {
+        self.accepted.send_modify(|count| *count += 1);
+    }
+
+    /// What the API server says that it is, such as `v1.36.2`.
+    pub fn server_version(&self) -> Option<String> {
+        self.version.borrow().clone()
+    }
+
+    /// The API server in use.
+    pub fn endpoint(&self) -> Option<String> {
+        self.link.live().map(|live| live.url.to_string())
+    }
+
+    /// Stops all tasks, and saves what is known.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+        if let Some(cache) = &self.cache {
+            cache.flush_or_warn().await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("endpoint", &self.endpoint()).finish_non_exhaustive()
+    }
+}
