@@ -2,12 +2,14 @@
 
 pub(crate) mod cluster;
 
+use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use spillway_control::settings::Settings;
 use spillway_lb::conntrack::FlowRecord;
 use spillway_lb::counters::ServiceCount;
+use spillway_lb::ids::ServiceId;
 use spillway_lb::snapshot::Snapshot;
 use spillway_lb::snat::Usage;
 use spillway_lb::time::Tick;
@@ -117,22 +119,26 @@ impl Desk {
     }
 
     /// Per Service, summed over the workers.
-    pub(crate) async fn service_counts(&self) -> Result<Vec<ServiceCount>, DeskError> {
-        let services = self.snapshot().services.iter().map(|service| service.id.index() + 1).max();
-        let mut sum = vec![ServiceCount::default(); services.unwrap_or(0)];
+    pub(crate) async fn service_counts(
+        &self,
+    ) -> Result<HashMap<ServiceId, ServiceCount>, DeskError> {
+        let places =
+            self.snapshot().services.iter().map(|service| service.place as usize + 1).max();
+        let mut sums = HashMap::<ServiceId, ServiceCount>::new();
         for worker in 0..self.workers() {
-            let counts = Vec::with_capacity(sum.len());
+            let counts = Vec::with_capacity(places.unwrap_or(0));
             let Question::Services { counts } =
                 self.ask(worker, Question::Services { counts }).await?
             else {
                 return Err(NoAnswer(worker).into());
             };
-            for (sum, count) in sum.iter_mut().zip(counts) {
+            for count in counts {
+                let sum = sums.entry(count.service).or_default();
                 sum.flows_created += count.flows_created;
                 sum.refused += count.refused;
             }
         }
-        Ok(sum)
+        Ok(sums)
     }
 
     pub(crate) async fn view(&self) -> Result<View, DeskError> {

@@ -43,7 +43,7 @@ pub(crate) enum Question {
     Snat {
         usage: Vec<Usage>,
     },
-    /// Copies up to `counts.capacity()` entries, in the order of Service numbers.
+    /// Copies up to `counts.capacity()` entries, in the order of the Services' places.
     Services {
         counts: Vec<ServiceCount>,
     },

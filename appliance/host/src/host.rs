@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use spillway_control::health::{self, Engine, ProbeError, ProbeRequest, Target, Transition};
 use spillway_lb::ids::PortId;
-use spillway_lb::model::Network;
+use spillway_lb::model::{Network, Route};
 use spillway_lb::route::Routes;
 use spillway_lb::verdict::Egress;
 use spillway_packet::MacAddr;
@@ -77,6 +77,8 @@ pub struct HostCounters {
 pub struct Host {
     network: Network,
     routes: Routes,
+    /// Whose next hops are kept.
+    backends: Vec<Ipv4Addr>,
     neighbors: Arc<Neighbors>,
     table: NeighborTable,
     owned: Owned,
@@ -115,6 +117,7 @@ impl Host {
         let in_flight_max = (network.probe_ports.len() / 2).min(health::IN_FLIGHT_MAX);
         let mut host = Self {
             routes: Routes::new(&network),
+            backends: Vec::new(),
             neighbors,
             table,
             owned: Owned::default(),
@@ -151,11 +154,25 @@ impl Host {
 
     /// Makes the next hops of these backends neighbours that are kept for ever, as gateways are.
     pub fn set_backends(&mut self, now: Moment, backends: impl IntoIterator<Item = Ipv4Addr>) {
+        self.backends = backends.into_iter().collect();
+        self.keep_next_hops(now);
+    }
+
+    /// Makes `learned` the routes beside those of the configuration, as the workers' tables have them.
+    pub fn set_routes(&mut self, now: Moment, learned: Vec<Route>) {
+        if self.routes.learned() == learned {
+            return;
+        }
+        self.routes = Routes::with(&self.network, learned);
+        self.keep_next_hops(now);
+    }
+
+    fn keep_next_hops(&mut self, now: Moment) {
         let ports = (0..).map(PortId::new).zip(&self.network.ports);
         let mut kept: BTreeSet<(PortId, Ipv4Addr)> =
             ports.filter_map(|(port, settings)| Some((port, settings.gateway?))).collect();
-        for backend in backends {
-            if let Some(Egress { port, next_hop }) = self.routes.to(backend)
+        for backend in &self.backends {
+            if let Some(Egress { port, next_hop }) = self.routes.to(*backend)
                 && !self.owned.is_owned(next_hop)
             {
                 kept.insert((port, next_hop));

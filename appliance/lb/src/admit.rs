@@ -6,7 +6,6 @@ use spillway_packet::addr;
 
 use crate::conntrack::{Direction, Ends, Found, InsertError, NewFlow};
 use crate::forward::{Forwarder, Packet, Steering};
-use crate::hash;
 use crate::ids::{ServiceId, WorkerId};
 use crate::model::{Protocol, Refusal};
 use crate::scheduler::Rng;
@@ -78,7 +77,12 @@ impl Forwarder<'_> {
         let Some(service) = self.tables.service(frontend, packet.protocol) else {
             return Err(self.not_a_frontend(owned, frontend));
         };
-        let (id, manner) = (service.id, service.no_backend);
+        let (id, place, manner) = (service.id, service.place, service.no_backend);
+        if !service.sources.allow(*client.ip()) {
+            self.count(place, id, false);
+            // Silence, as kube-proxy's and every cloud's: it tells an outsider nothing, whatever he sends.
+            return Err(Denied::Drop(DropReason::SourceRange));
+        }
         if packet.protocol == Protocol::Tcp && !packet.flags.opens() {
             return Err(Denied::told(DropReason::NotSyn, manner));
         }
@@ -86,13 +90,14 @@ impl Forwarder<'_> {
             Some(backend) => self.open(now, packet, id, backend),
             None => Err(DropReason::NoBackend),
         };
-        if let Some(count) = self.service_counts.get_mut(id.index()) {
-            match opened {
-                Ok(_) => count.flows_created += 1,
-                Err(_) => count.refused += 1,
-            }
-        }
+        self.count(place, id, opened.is_ok());
         opened.map_err(|reason| Denied::told(reason, manner))
+    }
+
+    fn count(&mut self, place: u32, service: ServiceId, opened: bool) {
+        let Some(count) = self.service_counts.get_mut(place as usize) else { return };
+        let count = count.of(service);
+        *(if opened { &mut count.flows_created } else { &mut count.refused }) += 1;
     }
 
     /// Lends a SNAT port towards the backend and records the flow; both or nothing.
@@ -166,6 +171,6 @@ impl Forwarder<'_> {
 }
 
 fn select(service: &ServiceEntry, packet: &Packet, rng: &mut Rng) -> Option<BackendEntry> {
-    let at = service.selector.pick(hash::shared(packet.key), rng)?;
+    let at = service.selector.pick(packet.key, rng)?;
     service.backends.get(usize::from(at)).copied()
 }

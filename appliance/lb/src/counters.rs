@@ -4,17 +4,31 @@
 //! that came in, and every frame that we made up, is accounted for exactly once. What is handed over counts as
 //! received again (`taken_over` tells how much) by the worker that owns it.
 
+use crate::ids::ServiceId;
 use crate::verdict::DropReason;
 
-/// Services whose flows are counted one by one; those numbered beyond are only in the totals.
-pub const SERVICES_COUNTED: usize = 16_384;
+/// Services of one Generation whose flows are counted one by one; further ones are only in the totals.
+pub const SERVICES_COUNTED: usize = 65_536;
 
 /// What one Service's clients got from one worker.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceCount {
+    /// Whose numbers these are: the place of a Service that is gone is given to another one, and a
+    /// worker notes that only when it first counts there.
+    pub service: ServiceId,
     pub flows_created: u64,
-    /// First packets that were refused or dropped for want of a backend, a port or a record.
+    /// First packets from outside the source ranges, and those that found no backend, port or record.
     pub refused: u64,
+}
+
+impl ServiceCount {
+    /// The numbers of `service` in this place; those of another one are forgotten.
+    pub(crate) fn of(&mut self, service: ServiceId) -> &mut Self {
+        if self.service != service {
+            *self = Self { service, ..Self::default() };
+        }
+        self
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -123,7 +123,8 @@ impl Packet {
 #[derive(Debug)]
 pub struct Forwarder<'m> {
     pub(crate) settings: ForwarderSettings,
-    pub(crate) routes: Routes,
+    /// Those of `tables`.
+    pub(crate) routes: Arc<Routes>,
     pub(crate) timeouts: TickTimeouts,
     pub(crate) conntrack: Conntrack<'m>,
     pub(crate) snat: SnatPorts,
@@ -131,7 +132,7 @@ pub struct Forwarder<'m> {
     pub(crate) rng: Rng,
     /// The caller adds what it did with the verdicts.
     pub counters: Counters,
-    /// Indexed by [`crate::ids::ServiceId`].
+    /// Indexed by [`crate::tables::ServiceEntry::place`].
     pub(crate) service_counts: Box<[ServiceCount]>,
 }
 
@@ -147,7 +148,7 @@ impl<'m> Forwarder<'m> {
         now: Tick,
     ) -> Result<Self, RegionError> {
         Ok(Self {
-            routes: Routes::new(&settings.network),
+            routes: Arc::clone(tables.routes()),
             timeouts: TickTimeouts::new(&settings.timeouts),
             conntrack: Conntrack::create(region, settings.flows_max, settings.hash_key, now)?,
             snat: SnatPorts::new(
@@ -191,6 +192,7 @@ impl<'m> Forwarder<'m> {
 
     /// Takes over a new Generation.
     pub fn adopt(&mut self, tables: Arc<Tables>) {
+        self.routes = Arc::clone(tables.routes());
         self.tables = tables;
     }
 
@@ -206,7 +208,7 @@ impl<'m> Forwarder<'m> {
         &self.snat
     }
 
-    /// Per Service, indexed by [`crate::ids::ServiceId`].
+    /// By the Services' places, see [`crate::snapshot::SnapshotService::place`]. Each says whose it is.
     pub fn service_counts(&self) -> &[ServiceCount] {
         &self.service_counts
     }

@@ -1,6 +1,7 @@
 //! Keyed hashing. An attacker who does not know the key cannot aim at a bucket or a port.
 
 use std::hash::{BuildHasher, Hasher};
+use std::net::Ipv4Addr;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 
@@ -18,7 +19,7 @@ impl std::fmt::Debug for HashKey {
 }
 
 /// Multiplies to 128 bits and folds: the mixing step of wyhash.
-const fn fold(a: u64, b: u64) -> u64 {
+pub(crate) const fn fold(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     #[expect(clippy::cast_possible_truncation, reason = "the fold takes both halves")]
     let folded = (product as u64) ^ ((product >> 64) as u64);
@@ -32,6 +33,13 @@ pub fn shared(key: FlowKey) -> u64 {
     for word in key.words() {
         hasher.write_u64(word);
     }
+    hasher.finish()
+}
+
+/// Hash of a client's address that is the same on every box, after every start and for every Service.
+pub fn client(address: Ipv4Addr) -> u64 {
+    let mut hasher = SipHasher13::new_with_key(b"spillway clients");
+    hasher.write(&address.octets());
     hasher.finish()
 }
 

@@ -35,7 +35,7 @@ macro_rules! index {
     };
 }
 
-index!(WorkerId, PortId, ServiceId);
+index!(WorkerId, PortId);
 
 id!(
     /// Index of a worker (one lcore). Dense: `0..worker_count`.
@@ -46,7 +46,8 @@ id!(
     PortId(u16)
 );
 id!(
-    /// Index of a Service in one Snapshot. Never reused for another Service while the box runs.
+    /// Identity of a Service. Never reused for another Service while the box runs, nor for the same one when it
+    /// comes back after a Generation without it.
     ServiceId(u32)
 );
 id!(

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`model`], [`snapshot`], [`tables`] | desired state → one Generation → compiled for workers |
 //! | [`conntrack`], [`snat`] | the flow table; SNAT ports as a resource |
-//! | [`scheduler`], [`maglev`] | which backend a new flow gets |
+//! | [`selector`], [`scheduler`], [`maglev`] | which backend a new flow gets |
+//! | [`sources`], [`route`] | who may open flows; where a packet leaves |
 //! | [`forward`] | a packet's way: start reading here |
 //! | [`verdict`], [`counters`] | what became of it |
 
@@ -24,8 +25,10 @@ mod prefetch;
 mod refuse;
 pub mod route;
 pub mod scheduler;
+pub mod selector;
 pub mod snapshot;
 pub mod snat;
+pub mod sources;
 pub mod tables;
 pub mod time;
 pub mod verdict;

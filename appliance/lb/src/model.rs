@@ -242,6 +242,14 @@ pub struct Network {
     pub probe_ports: RangeInclusive<u16>,
 }
 
+impl Network {
+    /// An address of a port, or one that SNAT ports are lent from.
+    pub fn is_own(&self, address: Ipv4Addr) -> bool {
+        let mut ports = self.ports.iter().flat_map(|port| &port.addresses);
+        ports.any(|net| net.addr() == address) || self.snat.iter().any(|it| it.address == address)
+    }
+}
+
 /// How long a flow may be silent before its record goes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {

@@ -1,13 +1,6 @@
-//! Which backend a new flow gets.
+//! Random choice by weight, and the numbers that it draws.
 
 use std::fmt;
-
-use crate::maglev::{self, MaglevBackend, Table};
-use crate::model::{Backend, Scheduler};
-
-/// Seed of every Maglev table. No secret and the same everywhere, so that all boxes agree, as they do on
-/// the hash that looks a flow up in it ([`crate::hash::shared`]).
-const MAGLEV_SEED: [u8; 16] = *b"spillway maglev\0";
 
 /// Pseudo-random numbers for scheduling, not for secrets: xoshiro256++ (Blackman and Vigna, 2019), seeded
 /// through splitmix64. One for each worker.
@@ -117,46 +110,6 @@ fn share(units: u64, total: u64) -> u32 {
     u32::try_from((units << 32).checked_div(total).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
-/// A scheduler with its table, compiled for one Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    Random(WeightedRandom),
-    Maglev(Table),
-}
-
-impl Selector {
-    /// Compiles `scheduler` over the backends of a Service. A backend of weight 0 is never picked but
-    /// still counts for the size of a Maglev table: give those that are out of service that way, and
-    /// their coming and going moves few of the other backends' flows (see [`Table::build`]).
-    pub fn build(scheduler: Scheduler, backends: impl IntoIterator<Item = Backend>) -> Self {
-        let backends = backends.into_iter();
-        match scheduler {
-            Scheduler::Random => {
-                let weights: Vec<u16> = backends.map(|backend| backend.weight).collect();
-                Self::Random(WeightedRandom::build(&weights))
-            }
-            Scheduler::Maglev => {
-                let identified = backends.map(|Backend { address, port, weight }| MaglevBackend {
-                    identity: maglev::identity(address, port),
-                    weight,
-                });
-                let backends: Vec<MaglevBackend> = identified.collect();
-                Self::Maglev(Table::build(&backends, MAGLEV_SEED))
-            }
-        }
-    }
-
-    /// The index of a backend in the order in which the selector was given them; `None` when none takes
-    /// new flows. `flow_hash` decides for Maglev, `rng` is drawn from for random.
-    #[inline]
-    pub fn pick(&self, flow_hash: u64, rng: &mut Rng) -> Option<u16> {
-        match self {
-            Self::Random(random) => random.pick(rng.next_u64()),
-            Self::Maglev(table) => table.pick(flow_hash),
-        }
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
 mod tests {
@@ -242,28 +195,6 @@ mod tests {
         assert_eq!(random.columns.len(), 1 << 16);
         assert_eq!(random.pick(u64::MAX), Some(u16::MAX));
         assert_eq!(random.pick(0), Some(0));
-    }
-
-    #[test]
-    fn the_selector_follows_the_scheduler() {
-        let backends = [1u8, 2, 3].map(|host| Backend {
-            address: [10, 0, 0, host].into(),
-            port: 80,
-            weight: 1,
-        });
-        let mut rng = Rng::new(3);
-        let maglev = Selector::build(Scheduler::Maglev, backends);
-        let first = maglev.pick(77, &mut rng);
-        assert!((0..100).all(|_| maglev.pick(77, &mut rng) == first), "one flow, one backend");
-        let random = Selector::build(Scheduler::Random, backends);
-        let mut seen = [false; 3];
-        for _ in 0..100 {
-            seen[usize::from(random.pick(77, &mut rng).unwrap())] = true;
-        }
-        assert_eq!(seen, [true; 3]);
-        for scheduler in [Scheduler::Random, Scheduler::Maglev] {
-            assert_eq!(Selector::build(scheduler, []).pick(77, &mut rng), None);
-        }
     }
 
     proptest! {

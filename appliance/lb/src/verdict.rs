@@ -142,11 +142,13 @@ drop_reasons! {
     BadFragment = 42, "bad-fragment";
     /// A health check's answer that no outstanding check asked for, or a frame the host stack refused.
     HostRefused = 43, "host-refused";
+    /// The client is outside the source ranges of the Service.
+    SourceRange = 44, "source-range";
 }
 
 impl DropReason {
     /// Size of an array indexed by number.
-    pub const COUNT: usize = 44;
+    pub const COUNT: usize = 45;
 
     pub const fn index(self) -> usize {
         self as usize

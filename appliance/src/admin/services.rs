@@ -107,7 +107,7 @@ pub(super) async fn services(
                 flows: flows.copied().unwrap_or(0),
             }
         };
-        let total = totals.get(service.id.index()).copied().unwrap_or_default();
+        let total = totals.get(&service.id).copied().unwrap_or_default();
         ServiceRow {
             id,
             name: service.service.name.clone(),
@@ -179,7 +179,7 @@ fn uses(
         protocols.sort_unstable();
         protocols.dedup();
         service.backends.iter().flat_map(move |backend| {
-            protocols.clone().into_iter().map(move |protocol| (service, backend, protocol))
+            protocols.clone().into_iter().map(move |protocol| (&**service, backend, protocol))
         })
     })
 }
@@ -188,7 +188,7 @@ pub(super) async fn health(desk: &Desk) -> Result<Vec<HealthRow>, DeskError> {
     let view = desk.view().await?;
     let snapshot = desk.snapshot();
     let named: HashMap<&str, &SnapshotService> =
-        snapshot.services.iter().map(|service| (service.service.name.as_str(), service)).collect();
+        snapshot.services.iter().map(|it| (it.service.name.as_str(), &**it)).collect();
     let check_of = |name: &str| named.get(name)?.service.checks.first();
     let rows = view.health.iter().filter_map(|row| {
         let check = check_of(&row.target.service)?;

@@ -90,4 +90,6 @@ enum spillway_drop_reason {
 	SPILLWAY_DROP_BAD_FRAGMENT = 42,
 	/* A health check's answer that no outstanding check asked for, or a frame the host stack refused. */
 	SPILLWAY_DROP_HOST_REFUSED = 43,
+	/* The client is outside the source ranges of the Service. */
+	SPILLWAY_DROP_SOURCE_RANGE = 44,
 };

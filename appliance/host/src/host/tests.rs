@@ -418,6 +418,41 @@ fn backends_and_gateways_are_asked_for_before_anybody_needs_them() {
     assert_eq!(rows[1].state, NeighborState::Reachable);
 }
 
+fn route(prefix: &str, via: &str) -> Route {
+    Route { prefix: prefix.parse().unwrap(), via: ip(via) }
+}
+
+#[test]
+fn a_pod_is_checked_by_its_node() {
+    let node = Node::new(1, 10, "10.0.1.10", "10.244.7.9").serve(80, Service::Quiet);
+    let mut host = host_of(network());
+    host.set_routes(Moment::ZERO, vec![route("10.244.7.0/24", "10.0.1.10")]);
+    host.set_targets(Moment::ZERO, &[target("10.244.7.9:80", tcp_check())]);
+    let mut lan = Lan::new(host, vec![node]);
+    assert_eq!(first_result(&mut lan), State::Up);
+    // From the SNAT address of the node's link, not of the gateway's.
+    assert!(lan.tcp_left().iter().all(|(from, ..)| *from.ip() == ip("10.0.1.2")));
+    assert_eq!(lan.left[0].port, BACK);
+}
+
+#[test]
+fn the_neighbours_that_are_kept_follow_the_routes() {
+    let mut host = host_of(network());
+    host.set_backends(Moment::ZERO, [ip("10.244.7.9")]);
+    let kept = |host: &Host| -> Vec<_> {
+        let rows = host.neighbor_rows().into_iter().filter(|row| row.configured);
+        rows.map(|row| (row.port, row.address)).collect()
+    };
+    let gateway = (FRONT, ip("192.0.2.254"));
+    assert_eq!(kept(&host), [gateway]);
+    host.set_routes(Moment::ZERO, vec![route("10.244.7.0/24", "10.0.1.10")]);
+    assert_eq!(kept(&host), [gateway, (BACK, ip("10.0.1.10"))]);
+    host.set_routes(Moment::ZERO, vec![route("10.244.7.0/24", "10.0.1.11")]);
+    assert_eq!(kept(&host), [gateway, (BACK, ip("10.0.1.11"))]);
+    host.set_routes(Moment::ZERO, Vec::new());
+    assert_eq!(kept(&host), [gateway]);
+}
+
 #[test]
 fn a_pinned_neighbor_is_used_and_never_asked_for() {
     let mut network = network();

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod affinity;
+#[cfg(test)]
 mod bursts;
 #[cfg(test)]
 mod classic;
@@ -19,6 +21,10 @@ mod generations;
 mod nat;
 #[cfg(test)]
 mod refusal;
+#[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod source_ranges;
 #[cfg(test)]
 mod steering;
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl World {
         // A flow that was made just now went to a backend of its service that takes flows.
         let count: u64 = self.workers.iter().map(|worker| worker.counters.flows_created).sum();
         if count > serving.flows_created {
-            let service = record.service().index();
+            let service = record.service().get() as usize;
             assert!(serving.backends[service].contains(&record.reply().source), "{record:?}");
         }
     }

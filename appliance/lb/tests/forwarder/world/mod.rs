@@ -20,7 +20,7 @@ use spillway_lb::conntrack::FlowRecord;
 use spillway_lb::forward::{Forwarder, Origin};
 use spillway_lb::ids::{PortId, WorkerId};
 use spillway_lb::model::{Backend, Model, Network, Protocol, Service};
-use spillway_lb::snapshot::{Identities, Standing};
+use spillway_lb::snapshot::{Identities, Snapshot, Standing};
 use spillway_lb::snat::port_owner;
 use spillway_lb::tables::Tables;
 use spillway_lb::time::{Tick, ticks};
@@ -29,7 +29,9 @@ use spillway_packet::build::Builder;
 
 pub(crate) use frames::*;
 pub(crate) use outcome::{Outcome, RefusalFrame};
-pub(crate) use setup::{BACK, FRONT, HASH_KEY, ServiceSetup, Setup, backend, mac_of, service};
+pub(crate) use setup::{
+    BACK, FRONT, HASH_KEY, ServiceSetup, Setup, backend, mac_of, route, service,
+};
 use tally::Tally;
 
 /// Where the clock starts: any moment but 0.
@@ -222,7 +224,10 @@ impl World {
     }
 
     fn publish(&mut self) -> &mut Self {
-        let tables = compile(&mut self.identities, &self.model, &self.down, &self.network);
+        let snapshot = snapshot(&mut self.identities, &self.model, &self.down);
+        let before = self.workers[0].tables();
+        let tables = Tables::compile_after(before, &snapshot, &self.network, HASH_KEY);
+        let tables = Arc::new(tables);
         for worker in &mut self.workers {
             worker.adopt(Arc::clone(&tables));
         }
@@ -319,21 +324,15 @@ pub(crate) fn first_service(model: &mut Model) -> &mut Service {
     Arc::make_mut(&mut model.services[0])
 }
 
-fn compile(
-    identities: &mut Identities,
-    model: &Model,
-    down: &HashSet<SocketAddrV4>,
-    network: &Network,
-) -> Arc<Tables> {
+fn snapshot(identities: &mut Identities, model: &Model, down: &HashSet<SocketAddrV4>) -> Snapshot {
     let serves = |backend: &Backend| match backend.address {
         std::net::IpAddr::V4(address) => !down.contains(&SocketAddrV4::new(address, backend.port)),
         std::net::IpAddr::V6(_) => true,
     };
-    let snapshot = identities.snapshot(model, |service| {
+    identities.snapshot(model, |service| {
         let standing = |backend| Standing { serving: serves(backend), weight: None };
         service.backends.iter().map(standing).collect()
-    });
-    Arc::new(Tables::compile(&snapshot, network, HASH_KEY))
+    })
 }
 
 /// An address of the box that the tests know.

@@ -4,19 +4,21 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use spillway_lb::conntrack::bytes_for;
 use spillway_lb::forward::{Forwarder, ForwarderSettings, PortIdentity, Steering};
 use spillway_lb::hash::HashKey;
 use spillway_lb::ids::{PortId, WorkerId};
 use spillway_lb::model::{
-    Backend, Frontend, Model, Network, PortNetwork, Protocol, Refusal, Scheduler, Service,
-    ServiceKind, SnatRange, Timeouts,
+    Affinity, Backend, Frontend, Model, Network, PortNetwork, Protocol, Refusal, Route, Scheduler,
+    Service, ServiceKind, SnatRange, Timeouts,
 };
 use spillway_lb::snapshot::Identities;
+use spillway_lb::tables::Tables;
 use spillway_packet::MacAddr;
 
-use super::{START, World, at, compile};
+use super::{START, World, at, snapshot};
 
 /// The port towards clients, 172.26.50.101/16, gateway 172.26.50.1.
 pub(crate) const FRONT: PortId = PortId::new(0);
@@ -68,6 +70,18 @@ impl ServiceSetup {
         self
     }
 
+    /// Clients that may open flows.
+    pub(crate) fn from(mut self, range: &str) -> Self {
+        self.0.source_ranges.push(range.parse().unwrap());
+        self
+    }
+
+    /// A client keeps its backend.
+    pub(crate) fn sticky(mut self) -> Self {
+        self.0.affinity = Affinity::ClientIp { timeout: Duration::from_hours(3) };
+        self
+    }
+
     /// Refuses in silence.
     pub(crate) fn silent(mut self) -> Self {
         self.0.no_backend = Refusal::Drop;
@@ -83,10 +97,15 @@ pub(crate) fn backend(address: &str, weight: u16) -> Backend {
     Backend { address: IpAddr::V4(*at(address).ip()), port: at(address).port(), weight }
 }
 
+pub(crate) fn route(prefix: &str, via: &str) -> Route {
+    Route { prefix: prefix.parse().unwrap(), via: via.parse().unwrap() }
+}
+
 /// A world in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     services: Vec<Service>,
+    routes: Vec<Route>,
     snat: Vec<SnatRange>,
     workers: u16,
     steering: Steering,
@@ -101,6 +120,7 @@ impl Setup {
     pub(crate) fn new() -> Self {
         Self {
             services: Vec::new(),
+            routes: Vec::new(),
             snat: Vec::new(),
             workers: 1,
             steering: Steering::Software,
@@ -114,6 +134,11 @@ impl Setup {
 
     pub(crate) fn service(mut self, service: ServiceSetup) -> Self {
         self.services.push(service.done());
+        self
+    }
+
+    pub(crate) fn route(mut self, prefix: &str, via: &str) -> Self {
+        self.routes.push(route(prefix, via));
         self
     }
 
@@ -188,9 +213,10 @@ impl Setup {
         let (mut identities, down) = (Identities::default(), HashSet::new());
         let model = Model {
             services: self.services.iter().cloned().map(Arc::new).collect(),
-            routes: Vec::new(),
+            routes: self.routes.clone(),
         };
-        let tables = compile(&mut identities, &model, &down, &network);
+        let snapshot = snapshot(&mut identities, &model, &down);
+        let tables = Arc::new(Tables::compile(&snapshot, &network, HASH_KEY));
         let ports = [0, 1].map(|at| PortIdentity {
             mac: MacAddr([2, 0, 0, 0, 0xb0, u8::try_from(at).unwrap()]),
             vlan: self.vlans[at],
