@@ -11,6 +11,8 @@ mod folder;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod shipped;

@@ -7,9 +7,15 @@ use std::time::Duration;
 use spillway_control::settings::{DeviceSettings, Poll, Settings, Sources, load};
 use spillway_lb::model::{CheckKind, Protocol, Scheduler, ServiceKind};
 
-fn shipped(name: &str) -> Settings {
+/// Stands in for the file that only a box has.
+fn kubeconfig() -> Vec<(String, String)> {
+    crate::folder::pairs(&[("kubernetes.kubeconfig", "/dev/null")])
+}
+
+pub(crate) fn shipped(name: &str) -> Settings {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(name);
-    let sources = Sources { file, cpus_online: 2, ..Sources::default() };
+    let overrides = if name == "kubernetes.toml" { kubeconfig() } else { Vec::new() };
+    let sources = Sources { file, overrides, cpus_online: 2, ..Sources::default() };
     load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
@@ -52,30 +58,54 @@ fn the_example_serves_a_node_port_a_load_balancer_and_udp_over_two_ports() {
     }
 }
 
+/// The text of an example with every default spelled out; what has none is an example, and left out.
+fn spelled_out(text: &str, examples: &[&str]) -> String {
+    let line = |line: &str| match line.strip_prefix("# ").and_then(|key| key.split_once(" = ")) {
+        Some((key, _)) if examples.contains(&key) => String::new(),
+        Some((key, value)) if is_key(key) => format!("{key} = {value}"),
+        Some(_) | None => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn what_the_example_shows_as_default_is_the_default() {
-    let shipped_text = include_str!("../../../../config/static.toml");
-    let spelled_out: Vec<String> = shipped_text
-        .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            // Keys that have no default are examples.
-            Some(key)
-                if ["gateway", "vlan", "rx_queues", "neighbors"]
-                    .iter()
-                    .any(|k| key.starts_with(k)) =>
-            {
-                String::new()
-            }
-            Some(key) if key.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => {
-                key.to_owned()
-            }
-            _ => line.to_owned(),
-        })
-        .collect();
-    assert!(spelled_out.iter().any(|line| line.starts_with("tcp_established")), "nothing to test");
-    let folder = crate::folder::Folder::with(&spelled_out.join("\n"));
+    let text = spelled_out(
+        include_str!("../../../../config/static.toml"),
+        &["gateway", "vlan", "rx_queues", "neighbors", "source_ranges"],
+    );
+    for key in ["\ntcp_established = ", "\nhold_down = ", "\naffinity = "] {
+        assert!(text.contains(key), "nothing to test: {key:?}");
+    }
+    let folder = crate::folder::Folder::with(&text);
     let settings = folder.load().unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(settings, shipped("static.toml"));
+}
+
+#[test]
+fn what_the_clusters_example_shows_as_default_is_the_default() {
+    let examples = ["context", "api_servers", "node_port_addresses", "namespaces", "labels"];
+    let text = spelled_out(include_str!("../../../../config/kubernetes.toml"), &examples);
+    for key in ["\nidentity = ", "\nfail_open = ", "\navoid_buggy_ips = "] {
+        assert!(text.contains(key), "nothing to test: {key:?}");
+    }
+    let folder = crate::folder::Folder::with(&text);
+    let sources = Sources { overrides: kubeconfig(), ..folder.sources() };
+    let settings = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(settings, shipped("kubernetes.toml"));
+}
+
+#[test]
+fn the_clusters_example_can_be_read_with_its_examples_too() {
+    let text = include_str!("../../../../config/kubernetes.toml");
+    let folder = crate::folder::Folder::with(&spelled_out(text, &[]));
+    let sources = Sources { overrides: kubeconfig(), ..folder.sources() };
+    let settings = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let kubernetes = settings.kubernetes.unwrap();
+    let [public] = kubernetes.pools.as_slice() else { panic!("{:?}", kubernetes.pools) };
+    assert_eq!((public.namespaces.len(), public.labels.len()), (1, 2));
+    assert_eq!(kubernetes.policy.node_port_addresses.len(), 1);
+    assert_eq!(settings.metrics, Some("127.0.0.1:9100".parse().unwrap()));
 }
 
 fn is_key(text: &str) -> bool {
