@@ -323,7 +323,7 @@ fn send_document(document: Document) -> Response<Body> {
         Document::EmptyProtobuf => {
             let mut response = json(200, Body::Whole(Bytes::new()));
             let protobuf = HeaderValue::from_static(
-                "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+                "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
             );
             response.headers_mut().insert(header::CONTENT_TYPE, protobuf);
             response
