@@ -7,7 +7,7 @@
 //! ```text
 //! Serve    mark (finalizer) ─ workers serve it ─→ ingress + condition True
 //! Pending  ingress withdrawn + condition False with the reason
-//! CleanUp  condition False ─ workers forgot it ─→ ingress and condition withdrawn ─→ mark removed
+//! CleanUp  workers forgot it ─→ ingress and condition withdrawn ─→ mark and finalizer removed
 //! ```
 //!
 //! A write is a merge patch that carries `resourceVersion` and `uid`. Lists are replaced whole by a merge patch
@@ -17,11 +17,17 @@
 //! says that this box put it there, for this very object: without it nobody could tell after a restart
 //! whether the finalizer of a Service that is no longer ours is ours to remove.
 
+mod condition;
+mod ingress;
 mod intent;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use intent::{
     Ingress, IngressPort, Intent, IntentState, IpMode, PendingReason, PortError, Transport,
 };
+pub use plan::{Circumstances, Write, plan};
 
 /// Keeps a deleted Service until its load balancer is gone (KEP-980).
 pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
