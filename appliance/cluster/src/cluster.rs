@@ -181,7 +181,8 @@ impl Cluster {
             let current = ingress.filter_map(|it| it.ip.as_deref()?.parse().ok()).collect();
             entry.spec.request.as_ref().map(|request| Request { current, ..request.clone() })
         });
-        let mut assigned = self.book.assign(requests.collect());
+        let requests: Vec<Request> = requests.collect();
+        let mut assigned = self.book.assign(&requests);
         for (key, entry) in &mut self.entries {
             let now = assigned.remove(key);
             if entry.assigned != now {

@@ -4,5 +4,9 @@
 //! habits keep working, and a few of our own for what no cloud has.
 
 mod draft;
+mod recorder;
+#[cfg(test)]
+mod tests;
 
 pub use draft::{Draft, Reason, Severity};
+pub use recorder::{EventWrite, Recorder, Source};

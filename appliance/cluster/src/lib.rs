@@ -14,6 +14,7 @@ pub mod addresses;
 pub mod annotations;
 pub mod change;
 pub mod cluster;
+pub mod election;
 pub mod eligibility;
 pub mod events;
 pub mod index;

@@ -24,6 +24,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use condition::shortened;
 pub use intent::{
     Ingress, IngressPort, Intent, IntentState, IpMode, PendingReason, PortError, Transport,
 };

@@ -1,6 +1,6 @@
 //! The book: who holds which address.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use spillway_lb::model::Protocol;
@@ -30,6 +30,7 @@ pub struct PoolUsage {
 /// What one Service holds since the last assignment.
 #[derive(Debug)]
 struct Holding {
+    service: ObjectKey,
     uid: String,
     terms: Option<Terms>,
     addresses: Vec<IpAddr>,
@@ -42,6 +43,13 @@ struct Terms {
     ports: Vec<(Protocol, u16)>,
     is_local: bool,
     selector: String,
+}
+
+impl Holding {
+    /// Whether the Service offers those with whom it shares the same as before.
+    fn is_steady(&self, request: &Request) -> bool {
+        Terms::hold(self.terms.as_ref(), request)
+    }
 }
 
 impl Terms {
@@ -73,14 +81,15 @@ impl Terms {
 pub struct AddressBook {
     stocks: Vec<Stock>,
     order: Vec<usize>,
-    holdings: HashMap<ObjectKey, Holding>,
+    /// Sorted by Service, so that they are joined with the requests in one walk.
+    holdings: Vec<Holding>,
     usage: Vec<(u64, u64)>,
 }
 
 impl AddressBook {
     pub fn new(pools: Vec<Pool>) -> Self {
         let (stocks, order) = (Vec::new(), Vec::new());
-        let mut book = Self { stocks, order, holdings: HashMap::new(), usage: Vec::new() };
+        let mut book = Self { stocks, order, holdings: Vec::new(), usage: Vec::new() };
         book.replace_pools(pools);
         book
     }
@@ -117,54 +126,29 @@ impl AddressBook {
     /// he held. Of two with the same key the younger one counts.
     pub fn assign(
         &mut self,
-        mut requests: Vec<Request>,
+        requests: &[Request],
     ) -> BTreeMap<ObjectKey, Result<Assignment, AddressError>> {
-        requests.sort_by(|a, b| age(a).cmp(&age(b)));
-        let newest: HashMap<&ObjectKey, &str> =
-            requests.iter().map(|request| (&request.service, request.uid.as_str())).collect();
-        let is_newest =
-            |request: &&Request| newest.get(&request.service) == Some(&request.uid.as_str());
-        let mut claims: Vec<Claim<'_>> =
-            requests.iter().filter(is_newest).map(Claim::new).collect();
+        let mut sorted: Vec<&Request> = requests.iter().collect();
+        sorted.sort_by(|a, b| (&a.service, age(a)).cmp(&(&b.service, age(b))));
+        let mut claims = joined(&sorted, &self.holdings);
+        claims.sort_by_cached_key(|claim| age(claim.request));
 
         let mut round = Round::new(&self.stocks, &self.order);
-        for claim in &mut claims {
-            claim.error = check(&round, claim).err();
-            claim.is_out = claim.error.is_some();
-        }
-        let holding = |request: &Request| {
-            self.holdings.get(&request.service).filter(|holding| holding.uid == request.uid)
-        };
-        for is_steady in [true, false] {
-            for claim in claims.iter_mut().filter(|claim| !claim.is_out) {
-                if let Some(holding) = holding(claim.request)
-                    && Terms::hold(holding.terms.as_ref(), claim.request) == is_steady
-                {
-                    keep(&mut round, claim, &holding.addresses);
-                }
-            }
-        }
-        for claim in claims.iter_mut().filter(|claim| !claim.is_out) {
-            if holding(claim.request).is_none() {
-                keep(&mut round, claim, &claim.request.current);
-            }
-        }
-        fill(&mut round, &mut claims);
-        let out = claims.iter().map(|claim| (claim.request.service.clone(), self.answer(claim)));
-        let out = out.collect();
-        let usage = used(&claims, self.stocks.len());
-        let held = claims.into_iter().filter(|claim| !claim.lent.is_empty()).map(|claim| {
-            (claim.request, claim.lent.iter().map(|(address, _)| *address).collect::<Vec<_>>())
-        });
-        let held: Vec<_> = held.collect();
-        self.usage = usage;
-        remember(&mut self.holdings, &held);
-        out
+        lend(&mut round, &mut claims, &self.holdings);
+        self.usage = used(&claims, self.stocks.len());
+
+        claims.sort_by_key(|claim| &claim.request.service);
+        let answers =
+            claims.iter().map(|claim| (claim.request.service.clone(), self.answer(claim)));
+        let answers = answers.collect();
+        let mut known: Vec<_> = std::mem::take(&mut self.holdings).into_iter().map(Some).collect();
+        self.holdings = claims.iter().filter_map(|claim| remembered(claim, &mut known)).collect();
+        answers
     }
 
     fn answer(&self, claim: &Claim<'_>) -> Result<Assignment, AddressError> {
         if let Some(error) = &claim.error {
-            return Err(error.clone());
+            return Err(AddressError::clone(error));
         }
         let of = |family| claim.lent.iter().find(move |(a, _)| Family::of(*a) == family);
         let lent: Vec<_> = claim.request.wanted().filter_map(of).collect();
@@ -180,28 +164,67 @@ impl AddressBook {
     }
 }
 
-/// Keeps what has not changed, so that a call that changes little allocates little.
-fn remember(holdings: &mut HashMap<ObjectKey, Holding>, held: &[(&Request, Vec<IpAddr>)]) {
-    let mut before = std::mem::take(holdings);
-    holdings.reserve(held.len());
-    for (request, addresses) in held {
-        let known = before.remove_entry(&request.service).filter(|(_, holding)| {
-            holding.uid == request.uid
-                && holding.addresses == *addresses
-                && Terms::hold(holding.terms.as_ref(), request)
-        });
-        let (key, holding) = known.unwrap_or_else(|| {
-            let (uid, terms) = (request.uid.clone(), Terms::of(request));
-            let addresses = addresses.clone();
-            (request.service.clone(), Holding { uid, terms, addresses })
-        });
-        holdings.insert(key, holding);
-    }
+/// Claims in the order of their Services, each with what it held before. `requests` are sorted; of one name the
+/// youngest counts. What belongs to an earlier Service of the same name is dropped.
+fn joined<'a>(requests: &[&'a Request], holdings: &[Holding]) -> Vec<Claim<'a>> {
+    let mut holdings = holdings.iter().enumerate().peekable();
+    let chosen = requests.iter().enumerate().filter(|(at, request)| {
+        requests.get(at + 1).is_none_or(|next| next.service != request.service)
+    });
+    let claims = chosen.map(|(_, request)| {
+        while holdings.next_if(|(_, holding)| holding.service < request.service).is_some() {}
+        let holding = holdings.next_if(|(_, holding)| holding.service == request.service);
+        let holding = holding.filter(|(_, holding)| holding.uid == request.uid);
+        Claim::new(request, holding.map(|(at, _)| at))
+    });
+    claims.collect()
 }
 
-/// Oldest first. Seconds are all that the API server tells, so the uid decides between twins.
-fn age(request: &Request) -> (&str, &str, &ObjectKey) {
-    (&request.created, &request.uid, &request.service)
+/// The four steps. `claims` are sorted by age.
+fn lend<'a>(round: &mut Round<'a>, claims: &mut [Claim<'a>], holdings: &[Holding]) {
+    for claim in claims.iter_mut() {
+        claim.error = check(round, claim).err().map(Box::new);
+        claim.is_out = claim.error.is_some();
+    }
+    for is_steady in [true, false] {
+        for claim in claims.iter_mut().filter(|claim| !claim.is_out) {
+            let Some(holding) = claim.holding.and_then(|at| holdings.get(at)) else { continue };
+            if holding.is_steady(claim.request) == is_steady {
+                keep(round, claim, &holding.addresses);
+            }
+        }
+    }
+    for claim in claims.iter_mut().filter(|claim| !claim.is_out && claim.holding.is_none()) {
+        keep(round, claim, &claim.request.current);
+    }
+    fill(round, claims);
+}
+
+/// What the book remembers of a claim. What has not changed is kept, so that a call that changes little
+/// allocates little.
+fn remembered(claim: &Claim<'_>, known: &mut [Option<Holding>]) -> Option<Holding> {
+    if claim.lent.is_empty() {
+        return None;
+    }
+    let addresses = || claim.lent.iter().map(|(address, _)| *address);
+    let request = claim.request;
+    let known = claim.holding.and_then(|at| known.get_mut(at)?.take()).filter(|holding| {
+        holding.is_steady(request) && holding.addresses.iter().copied().eq(addresses())
+    });
+    Some(known.unwrap_or_else(|| Holding {
+        service: request.service.clone(),
+        uid: request.uid.clone(),
+        terms: Terms::of(request),
+        addresses: addresses().collect(),
+    }))
+}
+
+/// Oldest first. Seconds are all that the API server tells, so the uid decides between twins. The digits of the
+/// time stand before its text because numbers compare faster.
+fn age(request: &Request) -> (u64, &str, &str) {
+    let digits = request.created.bytes().filter(u8::is_ascii_digit).take(14);
+    let number = digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    (number, &request.created, &request.uid)
 }
 
 /// Addresses and Services per pool.
@@ -211,7 +234,8 @@ fn used(claims: &[Claim<'_>], pools: usize) -> Vec<(u64, u64)> {
     for claim in claims {
         for (at, (address, pool)) in claim.lent.iter().enumerate() {
             let Some((addresses, services)) = usage.get_mut(*pool) else { continue };
-            *addresses += u64::from(seen.insert(*address));
+            let is_shareable = claim.request.key().is_some();
+            *addresses += u64::from(!is_shareable || seen.insert(*address));
             let is_first = !claim.lent.iter().take(at).any(|(_, before)| before == pool);
             *services += u64::from(is_first);
         }

@@ -37,7 +37,7 @@ fn is_open(claim: &Claim<'_>) -> bool {
 }
 
 fn fail<'a>(round: &mut Round<'a>, claim: &mut Claim<'a>, error: AddressError) -> bool {
-    claim.error = Some(error);
+    claim.error = Some(Box::new(error));
     claim.is_out = round.take_back(claim);
     claim.is_out
 }

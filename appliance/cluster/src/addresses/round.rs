@@ -40,20 +40,23 @@ pub(super) type Lent = (IpAddr, usize);
 #[derive(Debug)]
 pub(super) struct Claim<'a> {
     pub(super) request: &'a Request,
+    /// Index of what it had after the last run.
+    pub(super) holding: Option<usize>,
     pub(super) lent: Vec<Lent>,
     /// What it lost to others; stays whatever follows.
     pub(super) lost: Vec<AddressError>,
     /// What the last pass could not give.
     pub(super) missing: Vec<AddressError>,
-    pub(super) error: Option<AddressError>,
+    /// Boxed, because claims are sorted and few fail.
+    pub(super) error: Option<Box<AddressError>>,
     /// Gave back what it had for want of the rest, and is not asked again in this run.
     pub(super) is_out: bool,
 }
 
 impl<'a> Claim<'a> {
-    pub(super) fn new(request: &'a Request) -> Self {
+    pub(super) fn new(request: &'a Request, holding: Option<usize>) -> Self {
         let (lent, lost, missing) = (Vec::new(), Vec::new(), Vec::new());
-        Self { request, lent, lost, missing, error: None, is_out: false }
+        Self { request, holding, lent, lost, missing, error: None, is_out: false }
     }
 
     pub(super) fn has(&self, family: Family) -> bool {

@@ -10,6 +10,7 @@ use crate::change::ObjectKey;
 use crate::pool::{LabelRule, Pool, Span};
 
 mod dual_stack;
+mod laws;
 mod pools;
 mod sharing;
 

@@ -19,11 +19,11 @@ pub(super) fn written(ingress: &super::Ingress) -> object::Ingress {
             .to_owned(),
         ),
         hostname: None,
-        ports: ingress.ports.iter().map(written_port).collect(),
+        ports: ingress.ports.iter().copied().map(written_port).collect(),
     }
 }
 
-fn written_port(port: &IngressPort) -> object::IngressPort {
+fn written_port(port: IngressPort) -> object::IngressPort {
     let protocol = match port.protocol {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",

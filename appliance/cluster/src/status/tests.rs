@@ -61,10 +61,10 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 fn read(object: &Value) -> Service {
-    match Object::parse(Kind::Service, object).unwrap() {
-        Object::Service(service) => (*service).clone(),
-        other => panic!("{other:?}"),
-    }
+    let Object::Service(service) = Object::parse(Kind::Service, object).unwrap() else {
+        panic!("{object:#} is no Service")
+    };
+    (*service).clone()
 }
 
 fn intent(state: IntentState) -> Intent {

@@ -12,14 +12,14 @@ fn book() -> AddressBook {
 
 #[test]
 fn each_family_gets_one_in_the_order_of_ip_families() {
-    let answers = book().assign(vec![dual("x", 1, FamilyPolicy::RequireDualStack)]);
+    let answers = book().assign(&[dual("x", 1, FamilyPolicy::RequireDualStack)]);
     assert_eq!(got(&answers, "x"), ips(&["2001:db8::10", "192.0.2.0"]));
     assert_eq!(answers[&key("x")].as_ref().unwrap().pool, "v6");
 }
 
 #[test]
 fn single_stack_gets_the_first_family_only() {
-    let answers = book().assign(vec![dual("x", 1, FamilyPolicy::SingleStack)]);
+    let answers = book().assign(&[dual("x", 1, FamilyPolicy::SingleStack)]);
     assert_eq!(got(&answers, "x"), ips(&["2001:db8::10"]));
 }
 
@@ -27,19 +27,19 @@ fn single_stack_gets_the_first_family_only() {
 fn prefer_takes_what_there_is_and_says_what_is_missing() {
     let prefer = FamilyPolicy::PreferDualStack;
     let mut book = book();
-    let answers = book.assign(vec![dual("x", 1, prefer), dual("y", 2, prefer)]);
+    let answers = book.assign(&[dual("x", 1, prefer), dual("y", 2, prefer)]);
     let y = answers[&key("y")].as_ref().unwrap();
     assert_eq!(y.addresses, ips(&["192.0.2.1"]));
     assert!(y.notes[0].to_string().contains("no IPv6 address is free in pool v6"));
     // And gets the rest when it is there, without losing what it has.
-    let answers = book.assign(vec![dual("y", 2, prefer)]);
+    let answers = book.assign(&[dual("y", 2, prefer)]);
     assert_eq!(got(&answers, "y"), ips(&["2001:db8::10", "192.0.2.1"]));
 }
 
 #[test]
 fn require_gets_both_or_none_and_takes_nothing_from_others() {
     let require = FamilyPolicy::RequireDualStack;
-    let answers = book().assign(vec![dual("x", 1, require), dual("y", 2, require), wants("z", 3)]);
+    let answers = book().assign(&[dual("x", 1, require), dual("y", 2, require), wants("z", 3)]);
     assert_eq!(
         refusal(&answers, "y"),
         "Service default/y: RequireDualStack gets both families or none; IPv6 is missing: Service \
@@ -52,9 +52,9 @@ fn require_gets_both_or_none_and_takes_nothing_from_others() {
 fn require_that_loses_one_family_gives_the_other_to_whoever_waits_even_an_older_one() {
     let mut book = AddressBook::new(vec![pool("v4", &["192.0.2.0/32"]), pool("v6", &["::1/128"])]);
     let pair = dual("pair", 2, FamilyPolicy::RequireDualStack);
-    book.assign(vec![pair.clone()]);
+    book.assign(std::slice::from_ref(&pair));
     book.replace_pools(vec![pool("v4", &["192.0.2.0/32"])]);
-    let answers = book.assign(vec![pair, wants("older", 1)]);
+    let answers = book.assign(&[pair, wants("older", 1)]);
     assert!(refusal(&answers, "pair").contains("IPv6 is missing"));
     assert_eq!(got(&answers, "older"), ips(&["192.0.2.0"]));
 }
@@ -63,17 +63,17 @@ fn require_that_loses_one_family_gives_the_other_to_whoever_waits_even_an_older_
 fn require_on_a_box_of_one_family_is_refused() {
     let request =
         Request { families: vec![Family::V4], ..dual("x", 1, FamilyPolicy::RequireDualStack) };
-    let answers = book().assign(vec![request]);
+    let answers = book().assign(&[request]);
     assert!(refusal(&answers, "x").contains("needs IPv4 and IPv6, and only IPv4 is to be had"));
 }
 
 #[test]
 fn from_dual_to_single_frees_one() {
     let mut book = book();
-    book.assign(vec![dual("x", 1, FamilyPolicy::PreferDualStack)]);
+    book.assign(&[dual("x", 1, FamilyPolicy::PreferDualStack)]);
     let single = Request { families: vec![Family::V4], ..wants("x", 1) };
     let v6 = Request { families: vec![Family::V6], ..wants("y", 2) };
-    let answers = book.assign(vec![single, v6]);
+    let answers = book.assign(&[single, v6]);
     assert_eq!(got(&answers, "x"), ips(&["192.0.2.0"]));
     assert_eq!(got(&answers, "y"), ips(&["2001:db8::10"]));
 }
@@ -82,5 +82,5 @@ fn from_dual_to_single_frees_one() {
 fn a_requested_address_of_one_family_leaves_the_other_to_the_pools() {
     let asks =
         Request { addresses: ips(&["192.0.2.1"]), ..dual("x", 1, FamilyPolicy::RequireDualStack) };
-    assert_eq!(got(&book().assign(vec![asks]), "x"), ips(&["2001:db8::10", "192.0.2.1"]));
+    assert_eq!(got(&book().assign(&[asks]), "x"), ips(&["2001:db8::10", "192.0.2.1"]));
 }

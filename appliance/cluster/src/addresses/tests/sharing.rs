@@ -14,16 +14,16 @@ fn book() -> AddressBook {
 #[test]
 fn one_key_and_other_ports_share_the_address_that_is_lent_before_a_free_one_is() {
     let mut book = book();
-    book.assign(vec![wants("low", 1), shares("x", 2, 80)]);
+    book.assign(&[wants("low", 1), shares("x", 2, 80)]);
     // 192.0.2.0 is free again and lower, but the key already has an address.
-    let answers = book.assign(vec![shares("x", 2, 80), shares("y", 3, 443)]);
+    let answers = book.assign(&[shares("x", 2, 80), shares("y", 3, 443)]);
     assert_eq!(got(&answers, "y"), ips(&["192.0.2.1"]));
 }
 
 #[test]
 fn udp_and_tcp_of_one_number_are_two_ports() {
     let dns = Request { ports: vec![(Protocol::Udp, 53)], ..shares("udp", 2, 53) };
-    let answers = book().assign(vec![shares("tcp", 1, 53), dns]);
+    let answers = book().assign(&[shares("tcp", 1, 53), dns]);
     assert_eq!(got(&answers, "udp"), got(&answers, "tcp"));
 }
 
@@ -34,7 +34,7 @@ fn the_same_port_another_key_or_no_key_gets_an_address_of_its_own() {
         sharing_key: Some(String::new()),
         ..shares(name, second, port)
     };
-    let answers = book().assign(vec![
+    let answers = book().assign(&[
         shares("x", 1, 80),
         shares("y", 2, 80),
         other,
@@ -56,7 +56,7 @@ fn local_shares_with_local_of_the_same_pods_only() {
     let mut foreign = local("s", 5, 5, "app=x");
     foreign.service.namespace = "elsewhere".to_owned();
     let elsewhere = foreign.service.clone();
-    let answers = book().assign(vec![
+    let answers = book().assign(&[
         local("p", 1, 1, "app=x"),
         local("q", 2, 2, "app=x"),
         local("r", 3, 3, "app=y"),
@@ -72,8 +72,8 @@ fn local_shares_with_local_of_the_same_pods_only() {
 #[test]
 fn who_changes_a_port_to_one_that_is_taken_leaves_even_if_he_is_the_older() {
     let mut book = book();
-    book.assign(vec![shares("old", 1, 80), shares("young", 2, 443)]);
-    let answers = book.assign(vec![shares("old", 1, 443), shares("young", 2, 443)]);
+    book.assign(&[shares("old", 1, 80), shares("young", 2, 443)]);
+    let answers = book.assign(&[shares("old", 1, 443), shares("young", 2, 443)]);
     assert_eq!(got(&answers, "young"), ips(&["192.0.2.0"]));
     let old = answers[&key("old")].as_ref().unwrap();
     assert_eq!(old.addresses, ips(&["192.0.2.1"]));
@@ -83,7 +83,7 @@ fn who_changes_a_port_to_one_that_is_taken_leaves_even_if_he_is_the_older() {
 #[test]
 fn a_requested_address_is_shared_by_the_same_rule() {
     let asks = |request| Request { addresses: ips(&["192.0.2.5"]), ..request };
-    let answers = book().assign(vec![
+    let answers = book().assign(&[
         asks(shares("x", 1, 80)),
         asks(shares("y", 2, 443)),
         asks(shares("z", 3, 443)),
