@@ -21,7 +21,7 @@ use crate::addresses::{AddressBook, AddressError, Assignment, PoolUsage, Request
 use crate::change::{Change, ObjectKey};
 use crate::eligibility::{NodeRow, Nodes, Reserved};
 use crate::index::{Dirty, Index};
-use crate::object::{Object, Service};
+use crate::object::{Object, Service, Shown};
 use crate::policy::{BackendMode, Policy};
 use crate::pool::Pool;
 use crate::translate::build::{Built, build};
@@ -36,10 +36,12 @@ pub struct View {
     /// Services in the order of namespace and name, port and kind. What did not change since the last view is
     /// the same allocation.
     pub model: Model,
+    /// Like the rest of a View shared with the one before, as far as it is the same.
+    ///
     /// What is not served and why, in the order of namespace and name; objects that cannot be read come last.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<Arc<Refused>>,
     /// What statuses are to say, in the order of namespace and name.
-    pub intents: Vec<Promise>,
+    pub intents: Vec<Arc<Promise>>,
     /// In the order of their names.
     pub nodes: Vec<NodeRow>,
     /// How full the pools are, in the order of the configuration.
@@ -54,7 +56,9 @@ struct Entry {
     assigned: Option<Result<Assignment, AddressError>>,
     won: Won,
     built: Built,
-    promise: Option<Promise>,
+    promise: Option<Arc<Promise>>,
+    /// All that is not served of it, whichever step said so.
+    refused: Vec<Arc<Refused>>,
 }
 
 /// A cluster under an operator's rules.
@@ -170,7 +174,15 @@ impl Cluster {
             stale.backends.insert(key.clone());
             let service = Arc::clone(service);
             let (won, built) = (Won::default(), Built::default());
-            let entry = Entry { service, spec, assigned: None, won, built, promise: None };
+            let entry = Entry {
+                service,
+                spec,
+                assigned: None,
+                won,
+                built,
+                promise: None,
+                refused: Vec::new(),
+            };
             self.entries.insert(key.clone(), entry);
         }
     }
@@ -230,8 +242,13 @@ impl Cluster {
         for key in stale.promises.union(&stale.backends) {
             let Some(entry) = self.entries.get_mut(key) else { continue };
             let owns = |address| book.owns(address);
-            entry.promise =
-                Promise::of(&entry.service, &entry.spec, entry.assigned.as_ref(), &entry.won, owns);
+            let assigned = entry.assigned.as_ref();
+            let promise = Promise::of(&entry.service, &entry.spec, assigned, &entry.won, owns);
+            entry.promise = promise.map(Arc::new);
+            let refused = entry.spec.refused.iter().cloned().chain(address_refusals(entry));
+            let refused = refused.chain(entry.won.refused.iter().cloned());
+            entry.refused =
+                refused.chain(entry.built.refused.iter().cloned()).map(Arc::new).collect();
         }
     }
 
@@ -242,19 +259,17 @@ impl Cluster {
         let mut uses_pods = self.policy.mode == BackendMode::Pod;
         for entry in self.entries.values() {
             services.extend(entry.built.services.iter().cloned());
-            refused.extend(entry.spec.refused.iter().cloned());
-            refused.extend(address_refusals(entry));
-            refused.extend(entry.won.refused.iter().cloned());
-            refused.extend(entry.built.refused.iter().cloned());
+            refused.extend(entry.refused.iter().cloned());
             intents.extend(entry.promise.clone());
             uses_pods |= entry.spec.terms.mode == BackendMode::Pod && !entry.won.fronts.is_empty();
         }
-        refused.extend(self.index.unreadable().map(|(_, key, reason)| Refused {
-            service: key.clone(),
-            port: None,
-            kind: None,
-            reason: RefusalReason::Unreadable,
-            message: reason.to_owned(),
+        refused.extend(self.index.unreadable().map(|(_, key, reason)| {
+            // Whatever cannot be read may have a name that nobody should print.
+            let shown = |text: &str| Shown(text).to_string();
+            let service = ObjectKey { namespace: shown(&key.namespace), name: shown(&key.name) };
+            let message = reason.to_owned();
+            let reason = RefusalReason::Unreadable;
+            Arc::new(Refused { service, port: None, kind: None, reason, message })
         }));
         let routes = if uses_pods { self.nodes.routes() } else { Vec::new() };
         View {

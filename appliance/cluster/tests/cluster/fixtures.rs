@@ -58,7 +58,7 @@ fn dressed(kind: Kind, mut object: Value) -> Value {
     if kind == Kind::Node
         && object["spec"]["podCIDRs"].as_array().is_some_and(|cidrs| cidrs.len() == 1)
     {
-        let number = u8::try_from(name.bytes().last().unwrap_or(b'a') - b'a' + 1).unwrap();
+        let number = name.bytes().last().unwrap_or(b'a') - b'a' + 1;
         let cidrs = object["spec"]["podCIDRs"].as_array_mut().unwrap();
         cidrs.push(json!(format!("fd00:10:244:{number}::/64")));
     }

@@ -7,8 +7,10 @@
     reason = "a helper of tests that fails is a test that fails"
 )]
 
+mod laws;
 mod world;
 
+mod cost;
 mod fixtures;
 mod hostile;
 mod incremental;

@@ -156,7 +156,7 @@ impl World {
 
     /// Reasons with the port and kind that they are about.
     pub(crate) fn refusals(&mut self) -> Vec<String> {
-        self.view().refused.iter().map(refusal).collect()
+        self.view().refused.iter().map(|row| refusal(row)).collect()
     }
 
     /// The one Service of this name and kind.
