@@ -322,7 +322,7 @@ mod tests {
         }
 
         #[test]
-        fn shares_follow_weights_to_about_one_slot(weights in vec(0u16..=1000, 1..30), seed: [u8; 16]) {
+        fn shares_follow_weights_to_about_one_slot(weights in vec(any::<u16>(), 1..30), seed: [u8; 16]) {
             let backends: Vec<_> =
                 (0..).zip(&weights).map(|(number, weight)| backend(number, *weight)).collect();
             let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();

@@ -124,6 +124,23 @@ fn a_frontend_that_moves_to_another_service_takes_new_flows_there() {
 }
 
 #[test]
+fn a_service_in_the_place_of_one_that_is_gone_is_counted_from_nothing() {
+    let mut world = World::with(service("old").tcp(FRONTEND).backend(BACKENDS[0]));
+    for n in 0..5 {
+        world.open(client(n), FRONTEND);
+    }
+    let old = world.workers[0].service_counts()[0];
+    world.change(|model| {
+        model.services = vec![service("new").tcp(FRONTEND).backend(BACKENDS[1]).done().into()];
+    });
+    let new = world.workers[0].tables().services()[0].id;
+    assert_ne!(old.service, new, "until it has a flow, nobody takes the old numbers for its own");
+    world.open(client(5), FRONTEND);
+    let count = world.workers[0].service_counts()[0];
+    assert_eq!((old.flows_created, count.service, count.flows_created), (5, new, 1));
+}
+
+#[test]
 fn a_maglev_backend_that_goes_down_moves_hardly_anybody_else() {
     let (mut world, _) = world_with_flows(web().maglev());
     let choice = |world: &mut World| -> Vec<_> {
