@@ -157,6 +157,7 @@ fn an_endpoint_that_is_neither_pod_nor_node_is_refused() {
         "10.245.0.1",
         "10.96.0.1",
         "fd00:10:244:1::5",
+        "10.244.1.254",
         "x",
     ] {
         let mut world =
