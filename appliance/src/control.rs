@@ -1,14 +1,13 @@
 //! The control loop: model and health become Generations, and the workers get them.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use spillway_control::health::{self, State, TargetId, Transition};
+use spillway_control::health::{Extremes, Judge, Moment, Turn};
 use spillway_control::settings::Settings;
 use spillway_lb::hash::HashKey;
-use spillway_lb::model::{Backend, Service};
-use spillway_lb::snapshot::{Identities, Snapshot, Standing};
+use spillway_lb::snapshot::{Identities, Snapshot};
 use spillway_lb::tables::Tables;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -22,8 +21,8 @@ pub(crate) struct Builder {
     settings: Arc<Settings>,
     key: HashKey,
     identities: Identities,
-    /// What the health checks have said so far; a backend that is not in here serves.
-    states: HashMap<TargetId, State>,
+    /// What the health checks have said so far. Shared with the desk, which shows it.
+    judge: Arc<Mutex<Judge>>,
 }
 
 /// The control loop of a running box.
@@ -32,33 +31,32 @@ pub(crate) struct Control {
     builder: Builder,
     publisher: Publisher,
     desk: Arc<Desk>,
-    transitions: UnboundedReceiver<Transition>,
+    turns: UnboundedReceiver<Turn>,
+    /// As they were last reported.
+    extremes: Extremes,
 }
 
 impl Builder {
     pub(crate) fn new(settings: Arc<Settings>, key: HashKey) -> Self {
-        Self { settings, key, identities: Identities::default(), states: HashMap::new() }
+        let mut judge = Judge::default();
+        judge.set_model(&settings.model);
+        let judge = Arc::new(Mutex::new(judge));
+        Self { settings, key, identities: Identities::default(), judge }
+    }
+
+    pub(crate) fn judge(&self) -> Arc<Mutex<Judge>> {
+        Arc::clone(&self.judge)
     }
 
     /// The next Generation: as it is shown, and as the workers use it.
-    pub(crate) fn build(&mut self) -> (Arc<Snapshot>, Tables) {
-        let Self { settings, key, identities, states } = self;
-        let snapshot = identities.snapshot(&settings.model, |service| standings(states, service));
+    pub(crate) fn build(&mut self, now: Moment) -> (Arc<Snapshot>, Tables) {
+        let Self { settings, key, identities, judge } = self;
+        let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let standings = |service: &_| judge.standings(service, now);
+        let snapshot = identities.snapshot(&settings.model, standings);
         let tables = Tables::compile(&snapshot, &settings.network, *key);
         (Arc::new(snapshot), tables)
     }
-}
-
-fn standings(states: &HashMap<TargetId, State>, service: &Service) -> Vec<Standing> {
-    let standing = |backend| Standing { serving: serves(states, service, backend), weight: None };
-    service.backends.iter().map(standing).collect()
-}
-
-fn serves(states: &HashMap<TargetId, State>, service: &Service, backend: &Backend) -> bool {
-    let IpAddr::V4(address) = backend.address else { return false };
-    let backend = std::net::SocketAddrV4::new(address, backend.port);
-    let target = TargetId { service: service.name.clone(), backend };
-    states.get(&target).is_none_or(|state| state.is_serving())
 }
 
 impl Control {
@@ -67,8 +65,8 @@ impl Control {
         builder: Builder,
         publisher: Publisher,
         desk: Arc<Desk>,
-        transitions: UnboundedReceiver<Transition>,
-    ) -> anyhow::Result<Self> {
+        turns: UnboundedReceiver<Turn>,
+    ) -> Self {
         let model = &builder.settings.model;
         let v4 = |address: IpAddr| match address {
             IpAddr::V4(address) => Some(address),
@@ -79,32 +77,70 @@ impl Control {
         let frontends: Vec<Ipv4Addr> =
             frontends.filter_map(|frontend| v4(frontend.address)).collect();
         let backends: Vec<Ipv4Addr> = backends.filter_map(|backend| v4(backend.address)).collect();
-        let targets = health::targets(model)?;
-        desk.host.order(Order::Serve { frontends, backends, targets });
-        Ok(Self { builder, publisher, desk, transitions })
+        let checks = builder.judge.lock().unwrap_or_else(PoisonError::into_inner).checks();
+        desk.host.order(Order::Serve { frontends, backends, checks });
+        Self { builder, publisher, desk, turns, extremes: Extremes::default() }
     }
 
     /// Waits for news and publishes what follows from them.
     pub(crate) async fn step(&mut self) {
-        let Some(first) = self.transitions.recv().await else {
-            // The host stack is gone: what is known is served on.
-            return std::future::pending().await;
+        let due = self.judge().next_change();
+        let wait = due.map(|due| due.since(self.now()));
+        let changed = tokio::select! {
+            turn = self.turns.recv() => match turn {
+                Some(turn) => self.note(&turn),
+                // The host stack is gone: what is known is served on.
+                None => return std::future::pending().await,
+            },
+            () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => true,
         };
-        self.note(first);
+        let mut changed = changed;
         // What has come meanwhile goes into the same Generation.
-        while let Ok(more) = self.transitions.try_recv() {
-            self.note(more);
+        while let Ok(more) = self.turns.try_recv() {
+            changed |= self.note(&more);
         }
-        let (snapshot, tables) = self.builder.build();
+        if !changed {
+            return;
+        }
+        let (snapshot, tables) = self.builder.build(self.now());
         tracing::info!(generation = snapshot.generation.get(), "publishing");
         self.publisher.publish(tables);
         self.desk.set_snapshot(snapshot);
+        self.report_extremes();
     }
 
-    fn note(&mut self, transition: Transition) {
-        tracing::info!("{transition}");
-        for target in transition.targets {
-            self.builder.states.insert(target, transition.state);
+    fn now(&self) -> Moment {
+        Moment::from_elapsed(self.desk.started.elapsed())
+    }
+
+    fn judge(&self) -> MutexGuard<'_, Judge> {
+        self.builder.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a turn; true when a standing may follow from it.
+    fn note(&self, turn: &Turn) -> bool {
+        let mut judge = self.judge();
+        let matters = judge.note(turn);
+        match judge.users(&turn.check) {
+            Some((1, service)) => tracing::info!("service {}: {turn}", service.name),
+            Some((users, service)) => {
+                tracing::info!("service {} and {} more: {turn}", service.name, users - 1);
+            }
+            None => {}
+        }
+        matters
+    }
+
+    /// Says when the limits of ejection begin or cease to overrule the checks.
+    fn report_extremes(&mut self) {
+        let extremes = self.judge().extremes();
+        if extremes != self.extremes {
+            let Extremes { failing_open, held } = extremes;
+            tracing::warn!(
+                "services that serve by failing backends alone: {failing_open}; failing backends \
+                 that serve until others are back or the window has passed: {held}"
+            );
+            self.extremes = extremes;
         }
     }
 }

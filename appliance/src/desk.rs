@@ -3,9 +3,10 @@
 pub(crate) mod cluster;
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
+use spillway_control::health::Judge;
 use spillway_control::settings::Settings;
 use spillway_lb::conntrack::FlowRecord;
 use spillway_lb::counters::ServiceCount;
@@ -42,8 +43,16 @@ pub(crate) struct Desk {
     /// `None` in static mode.
     pub(crate) cluster: Option<Arc<ClusterDesk>>,
     snapshot: RwLock<Arc<Snapshot>>,
+    judge: Arc<std::sync::Mutex<Judge>>,
     /// One conversation with a worker at a time.
     mailboxes: Vec<Mutex<Arc<Mailbox>>>,
+}
+
+/// What is served, and by whose decision.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) judge: Arc<std::sync::Mutex<Judge>>,
 }
 
 /// One worker's slice of the flow table.
@@ -61,11 +70,13 @@ impl Desk {
         ports: Vec<PortFacts>,
         host: HostThread,
         cluster: Option<Arc<ClusterDesk>>,
-        snapshot: Arc<Snapshot>,
+        served: Served,
         mailboxes: Vec<Arc<Mailbox>>,
     ) -> Self {
         let mailboxes = mailboxes.into_iter().map(Mutex::new).collect();
-        Self { settings, started, ports, host, cluster, snapshot: RwLock::new(snapshot), mailboxes }
+        let Served { snapshot, judge } = served;
+        let snapshot = RwLock::new(snapshot);
+        Self { settings, started, ports, host, cluster, snapshot, judge, mailboxes }
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -74,12 +85,17 @@ impl Desk {
 
     /// What is served now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        let guard = self.snapshot.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let guard = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&guard)
     }
 
     pub(crate) fn set_snapshot(&self, snapshot: Arc<Snapshot>) {
-        *self.snapshot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = snapshot;
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    /// Why the backends serve, or do not. Not to be held while waiting.
+    pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn reports(&self) -> Result<Vec<Report>, DeskError> {

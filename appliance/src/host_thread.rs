@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use capsule::Burst;
 use capsule::Mempool;
 use capsule::{Receiver, Sender, Single};
-use spillway_control::health::{self, Target, Transition};
+use spillway_control::health::{self, Check, Turn};
 use spillway_host::{Host, HostCounters, Moment, NeighborRow, Transmit};
 use spillway_lb::ids::PortId;
 
@@ -27,7 +27,7 @@ pub(crate) enum Order {
     Serve {
         frontends: Vec<Ipv4Addr>,
         backends: Vec<Ipv4Addr>,
-        targets: Vec<Target>,
+        checks: Vec<Arc<Check>>,
     },
     View(tokio::sync::oneshot::Sender<View>),
     Stop,
@@ -55,7 +55,7 @@ pub(crate) struct Wiring {
     pub(crate) from_workers: Receiver<Single>,
     pub(crate) to_worker: Sender<Single>,
     pub(crate) pool: Arc<Mempool>,
-    pub(crate) transitions: tokio::sync::mpsc::UnboundedSender<Transition>,
+    pub(crate) turns: tokio::sync::mpsc::UnboundedSender<Turn>,
     pub(crate) started: Instant,
 }
 
@@ -92,10 +92,17 @@ fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
         let now = Moment::from_elapsed(wiring.started.elapsed());
         match inbox.try_recv() {
             Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
-            Ok(Order::Serve { frontends, backends, targets }) => {
+            Ok(Order::Serve { frontends, backends, checks }) => {
                 host.set_owned(now, frontends);
                 host.set_backends(now, backends);
-                host.set_targets(now, &targets);
+                host.set_checks(now, checks);
+                let stretch = host.counters().probes_stretch_percent;
+                if stretch > 100 {
+                    tracing::warn!(
+                        "more health checks than can be made in time: intervals are {stretch} % of \
+                         what is configured"
+                    );
+                }
             }
             Ok(Order::View(answer)) => {
                 let _ = answer.send(view(&host, now));
@@ -114,8 +121,8 @@ fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
         }
         let mut out = Out { wiring: &mut wiring, burst: Burst::new() };
         let next = host.poll(now, &mut out);
-        for transition in host.transitions() {
-            let _ = wiring.transitions.send(transition);
+        for turn in host.turns() {
+            let _ = wiring.turns.send(turn);
         }
         if received == 0 {
             let wait = next.map_or(NAP, |next| next.since(now));

@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
 use crate::control::{Builder, Control};
-use crate::desk::Desk;
+use crate::desk::{Desk, Served};
 use crate::fabric::{Crew, Fabric, HostEnds, Shared};
 use crate::host_thread::{HostThread, Wiring};
 use crate::ports::{self, PortFacts, RunningPort};
@@ -180,7 +180,8 @@ impl Running {
         )?;
         let count = usize::from(ports::worker_count(settings));
         let mut builder = Builder::new(Arc::clone(settings), key);
-        let (snapshot, tables) = builder.build();
+        let (snapshot, tables) = builder.build(Moment::ZERO);
+        let served = Served { snapshot, judge: builder.judge() };
         let tables = Arc::new(tables);
         let publisher = Publisher::new(count, Arc::clone(&tables));
         let shared = Shared {
@@ -194,15 +195,15 @@ impl Running {
         };
         let (fabric, HostEnds { from_workers, to_worker }) = Fabric::new(eal, shared)?;
         let crew = fabric.launch(eal, queues, &publisher)?;
-        let (transitions, arrivals) = tokio::sync::mpsc::unbounded_channel();
-        let wiring = Wiring { from_workers, to_worker, pool, transitions, started };
+        let (turns, arrivals) = tokio::sync::mpsc::unbounded_channel();
+        let wiring = Wiring { from_workers, to_worker, pool, turns, started };
         let host = HostThread::start(host, wiring).context("cannot start the host stack")?;
         let mailboxes = crew.mailboxes.clone();
-        let desk = Desk::new(Arc::clone(settings), started, facts, host, None, snapshot, mailboxes);
+        let desk = Desk::new(Arc::clone(settings), started, facts, host, None, served, mailboxes);
         let desk = Arc::new(desk);
         Ok(Self {
             crew,
-            control: Control::new(builder, publisher, Arc::clone(&desk), arrivals)?,
+            control: Control::new(builder, publisher, Arc::clone(&desk), arrivals),
             desk,
             ports: open,
             name: settings.name.clone(),

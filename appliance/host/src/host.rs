@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use spillway_control::health::{self, Engine, ProbeError, ProbeRequest, Target, Transition};
+use spillway_control::health::{self, Answer, Check, Engine, ProbeError, ProbeRequest, Turn};
 use spillway_lb::ids::PortId;
 use spillway_lb::model::{Network, Route};
 use spillway_lb::route::Routes;
@@ -70,6 +70,8 @@ pub struct HostCounters {
     pub probes: ProbeCounters,
     /// Checks that were never reported; not 0 means a mistake in here.
     pub probes_lost: u64,
+    /// See [`Engine::stretch`].
+    pub probes_stretch_percent: u32,
 }
 
 /// The host stack.
@@ -84,7 +86,7 @@ pub struct Host {
     owned: Owned,
     engine: Engine,
     prober: Prober,
-    transitions: Vec<Transition>,
+    turns: Vec<Turn>,
     outbox: Outbox,
     counters: HostCounters,
 }
@@ -123,7 +125,7 @@ impl Host {
             owned: Owned::default(),
             engine: Engine::new(seed).with_in_flight_max(in_flight_max),
             prober: Prober::new(network.probe_ports.clone(), seed.rotate_left(32)),
-            transitions: Vec::new(),
+            turns: Vec::new(),
             outbox: Outbox::new(&network, &port_macs),
             counters: HostCounters::default(),
             network,
@@ -138,9 +140,9 @@ impl Host {
         Arc::clone(&self.neighbors)
     }
 
-    /// Makes `targets` the ones that are checked; see [`health::targets`].
-    pub fn set_targets(&mut self, now: Moment, targets: &[Target]) {
-        self.engine.replace(now, targets);
+    /// Makes `checks` the ones that are carried out; see [`health::Judge::checks`].
+    pub fn set_checks(&mut self, now: Moment, checks: impl IntoIterator<Item = Arc<Check>>) {
+        self.turns.extend(self.engine.replace(now, checks));
     }
 
     /// Makes `frontends` the addresses that are answered for, beside those of the ports and SNAT.
@@ -248,9 +250,9 @@ impl Host {
         dues.into_iter().flatten().min()
     }
 
-    /// Takes the health transitions since the last call.
-    pub fn transitions(&mut self) -> Vec<Transition> {
-        std::mem::take(&mut self.transitions)
+    /// Takes the turns of the checks since the last call.
+    pub fn turns(&mut self) -> Vec<Turn> {
+        std::mem::take(&mut self.turns)
     }
 
     /// The health engine, to look at.
@@ -273,6 +275,7 @@ impl Host {
             neighbors: self.table.counters(),
             probes: self.prober.counters(),
             probes_lost: self.engine.lost(),
+            probes_stretch_percent: self.engine.stretch(),
             transmitted: self.outbox.transmitted,
             transmit_failed: self.outbox.failed,
             ..self.counters
@@ -352,13 +355,8 @@ impl Host {
         }
     }
 
-    fn report(
-        &mut self,
-        now: Moment,
-        id: health::ProbeId,
-        answer: Result<std::time::Duration, ProbeError>,
-    ) {
-        self.transitions.extend(self.engine.report(id, now, answer));
+    fn report(&mut self, now: Moment, id: health::ProbeId, answer: Result<Answer, ProbeError>) {
+        self.turns.extend(self.engine.report(id, now, answer));
     }
 
     fn is_known(&self, egress: Egress) -> bool {

@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
-use spillway_control::health::{ProbeError, ProbeId, ProbeRequest};
+use spillway_control::health::{Answer, ProbeError, ProbeId, ProbeRequest};
 use spillway_lb::verdict::Egress;
 
 use crate::Moment;
@@ -38,8 +37,8 @@ pub struct Outcome {
     pub id: ProbeId,
     /// Where its packets went.
     pub egress: Egress,
-    /// How long the answer took; `None` when the check was given up for a reason of ours.
-    pub answer: Option<Result<Duration, ProbeError>>,
+    /// `None` when the check was given up for a reason of ours.
+    pub answer: Option<Result<Answer, ProbeError>>,
     /// Whether the backend had answered at all.
     pub connected: bool,
 }
@@ -59,7 +58,7 @@ pub trait Conversation: Sized {
     /// Takes in one IPv4 packet of this conversation.
     fn deliver(&mut self, l3: &[u8]);
     /// Does what is due. Answers with the check's result, once.
-    fn poll(&mut self, now: Moment) -> Option<Result<Duration, ProbeError>>;
+    fn poll(&mut self, now: Moment) -> Option<Result<Answer, ProbeError>>;
     /// Takes the IPv4 packets to be sent.
     fn sent(&mut self) -> Vec<Box<[u8]>>;
     /// When to poll next.

@@ -34,7 +34,7 @@ pub(super) fn nodes(
 ) -> Vec<NodeRow> {
     let services = services_of_nodes(view, snapshot);
     let asked: HashMap<SocketAddr, &health::Row> =
-        checks.iter().map(|row| (SocketAddr::V4(row.address), row)).collect();
+        checks.iter().map(|row| (SocketAddr::V4(row.check.address), row)).collect();
     let check = |node: &Node| {
         let port = view.kube_proxy_port?;
         node.addresses

@@ -7,7 +7,9 @@ use spillway_admin::{
     BackendRow, BackendState, CheckKind, FrontendKind, HealthRow, HealthState, Protocol, Scheduler,
     ServiceBackendRow, ServiceFilter, ServiceRow,
 };
-use spillway_control::health::{self, State};
+use spillway_control::health::{
+    self, Check, Judge, JudgeView, Judgement, Moment, ProbeError, State,
+};
 use spillway_lb::ids::BackendId;
 use spillway_lb::model;
 use spillway_lb::snapshot::{Snapshot, SnapshotBackend, SnapshotService};
@@ -57,23 +59,46 @@ fn address(backend: &SnapshotBackend) -> SocketAddr {
     SocketAddr::new(backend.backend.address, backend.backend.port)
 }
 
-/// What the health checks say, by service and backend: a look-up, not a search, for each of the many
-/// backends of many services.
-type Checked<'v> = HashMap<(&'v str, SocketAddr), &'v health::Row>;
+/// What each check has shown.
+type Shown<'v> = HashMap<&'v Check, &'v health::Row>;
 
-fn checked(view: &View) -> Checked<'_> {
-    let key = |row: &'_ health::Row| SocketAddr::V4(row.target.backend);
-    view.health.iter().map(|row| ((row.target.service.as_str(), key(row)), row)).collect()
+fn shown(view: &View) -> Shown<'_> {
+    view.health.iter().map(|row| (&*row.check, row)).collect()
 }
 
-fn state(backend: &SnapshotBackend, row: Option<&health::Row>) -> (BackendState, Option<String>) {
-    if let Some(State::Down(error)) = row.map(|row| row.state) {
-        return (BackendState::Down, Some(error.to_string()));
+/// Whether a backend takes new flows, and what there is to say about it.
+fn state(
+    backend: &SnapshotBackend,
+    seat: Option<&JudgeView>,
+    shown: &Shown<'_>,
+    now: Moment,
+) -> (BackendState, Option<String>) {
+    match seat.map_or(Judgement::Active, |seat| seat.judgement) {
+        Judgement::Active if backend.backend.weight == 0 => (BackendState::Drained, None),
+        Judgement::Active => (BackendState::Active, None),
+        Judgement::FailOpen(_) => (BackendState::Active, Some("fail-open".to_owned())),
+        Judgement::Held(_) => (BackendState::Active, Some("ejection held".to_owned())),
+        Judgement::Down(error) => {
+            let reason = seat.and_then(|seat| latest(seat, shown, now));
+            (BackendState::Down, Some(reason.unwrap_or_else(|| error.to_string())))
+        }
+        Judgement::NoEndpoints => (BackendState::Down, Some(ProbeError::NoEndpoints.to_string())),
+        Judgement::NotForwarded => (BackendState::Down, Some("IPv6 is not forwarded".to_owned())),
     }
-    if backend.backend.weight == 0 {
-        return (BackendState::Drained, None);
-    }
-    (BackendState::Active, None)
+}
+
+/// What the first check that is down says now: the judge has heard no more than that it is.
+fn latest(seat: &JudgeView, shown: &Shown<'_>, now: Moment) -> Option<String> {
+    let mut rows = seat.checks.iter().filter_map(|check| shown.get(&**check));
+    let (row, error) = rows.find_map(|row| match row.state {
+        State::Down(error) => Some((row, error)),
+        State::Unknown | State::Up => None,
+    })?;
+    let held = row.held_until.filter(|_| row.successes >= u32::from(row.check.rise));
+    Some(match held.map(|until| until.since(now).as_secs()) {
+        Some(seconds) => format!("{error}, held down for {seconds}s more after flapping"),
+        None => error.to_string(),
+    })
 }
 
 /// One row per frontend, numbered from 1 in the order of the configuration.
@@ -82,9 +107,8 @@ pub(super) async fn services(
     filter: &ServiceFilter,
 ) -> Result<Vec<ServiceRow>, DeskError> {
     let (view, flows) = (desk.view().await?, count_flows(desk).await?);
-    let checks = checked(&view);
     let totals = desk.service_counts().await?;
-    let snapshot = desk.snapshot();
+    let (snapshot, judge, shown) = (desk.snapshot(), desk.judge(), shown(&view));
     let frontends = snapshot.services.iter().flat_map(|service| {
         service.service.frontends.iter().map(move |frontend| (service, frontend))
     });
@@ -93,9 +117,10 @@ pub(super) async fn services(
     let rows = listed.map(|(id, (service, frontend))| {
         let at = SocketAddr::new(frontend.address, frontend.port);
         let key = v4(at).map(|at| (at, frontend.protocol));
+        let seats = judge.view(&service.service);
         let backend_row = |(index, backend): (u32, &SnapshotBackend)| {
-            let row = checks.get(&(service.service.name.as_str(), address(backend))).copied();
-            let (state, reason) = state(backend, row);
+            let seat = seats.get(index as usize - 1);
+            let (state, reason) = state(backend, seat, &shown, view.now);
             let pair = key.map(|(at, protocol)| (at, protocol, backend.id));
             let flows = pair.and_then(|pair| flows.pairs.get(&pair));
             ServiceBackendRow {
@@ -139,13 +164,11 @@ const fn kind(kind: model::ServiceKind) -> FrontendKind {
 /// Backends by address and protocol, merged over the services that use them; the worst state shows.
 pub(super) async fn backends(desk: &Desk) -> Result<Vec<BackendRow>, DeskError> {
     let (view, flows) = (desk.view().await?, count_flows(desk).await?);
-    let checks = checked(&view);
-    let snapshot = desk.snapshot();
+    let (snapshot, judge, shown) = (desk.snapshot(), desk.judge(), shown(&view));
     let mut rows: BTreeMap<(SocketAddr, Protocol), BackendRow> = BTreeMap::new();
-    for (service, backend, served) in uses(&snapshot) {
-        let row = checks.get(&(service.service.name.as_str(), address(backend))).copied();
-        let (state, reason) = state(backend, row);
-        let since = row.map_or(desk.started.elapsed(), |row| view.now.since(row.since));
+    for (service, backend, seat, served) in uses(&snapshot, &judge) {
+        let (state, reason) = state(backend, seat.as_ref(), &shown, view.now);
+        let since = seat.map_or(desk.started.elapsed(), |seat| view.now.since(seat.since));
         let at = address(backend);
         let flows = v4(at).and_then(|at| flows.backends.get(&(at, served)));
         let entry = rows.entry((at, protocol(served))).or_insert_with(|| BackendRow {
@@ -169,63 +192,70 @@ pub(super) async fn backends(desk: &Desk) -> Result<Vec<BackendRow>, DeskError> 
     Ok(rows.into_values().collect())
 }
 
+/// One backend of one service, and how it is judged.
+type Use<'s> = (&'s SnapshotService, &'s SnapshotBackend, Option<JudgeView>, model::Protocol);
+
 /// Every backend of every service, once per protocol that the service's frontends speak.
-fn uses(
-    snapshot: &Snapshot,
-) -> impl Iterator<Item = (&SnapshotService, &SnapshotBackend, model::Protocol)> {
+fn uses<'s>(snapshot: &'s Snapshot, judge: &Judge) -> impl Iterator<Item = Use<'s>> {
     snapshot.services.iter().flat_map(|service| {
         let mut protocols: Vec<_> =
             service.service.frontends.iter().map(|frontend| frontend.protocol).collect();
         protocols.sort_unstable();
         protocols.dedup();
-        service.backends.iter().flat_map(move |backend| {
-            protocols.clone().into_iter().map(move |protocol| (&**service, backend, protocol))
+        let seats = judge.view(&service.service).into_iter().map(Some);
+        let seats = seats.chain(std::iter::repeat(None));
+        service.backends.iter().zip(seats).flat_map(move |(backend, seat)| {
+            protocols
+                .clone()
+                .into_iter()
+                .map(move |protocol| (&**service, backend, seat.clone(), protocol))
         })
     })
 }
 
 pub(super) async fn health(desk: &Desk) -> Result<Vec<HealthRow>, DeskError> {
     let view = desk.view().await?;
-    let snapshot = desk.snapshot();
-    let named: HashMap<&str, &SnapshotService> =
-        snapshot.services.iter().map(|it| (it.service.name.as_str(), &**it)).collect();
-    let check_of = |name: &str| named.get(name)?.service.checks.first();
-    let rows = view.health.iter().filter_map(|row| {
-        let check = check_of(&row.target.service)?;
-        Some(HealthRow {
-            service: row.target.service.clone(),
-            backend: SocketAddr::V4(row.target.backend),
-            kind: match row.kind {
-                model::CheckKind::Tcp => CheckKind::Tcp,
-                model::CheckKind::Http { .. } | model::CheckKind::NodeEndpoints => CheckKind::Http,
-            },
-            target: target(row),
-            state: match row.state {
-                State::Unknown => HealthState::Unknown,
-                State::Up => HealthState::Up,
-                State::Down(_) => HealthState::Down,
-            },
-            last_error: row.last_error.map(|error| error.to_string()),
-            last_check_seconds_ago: row.last_check.map(|at| view.now.since(at).as_secs()),
-            last_latency_micros: row.last_latency.map(micros),
-            successes: row.successes,
-            failures: row.failures,
-            transitions: row.transitions,
-            interval_millis: millis(check.interval),
-            timeout_millis: millis(check.timeout),
-            fall: check.fall,
-            rise: check.rise,
-        })
-    });
-    Ok(rows.collect())
+    let (snapshot, judge, shown) = (desk.snapshot(), desk.judge(), shown(&view));
+    let mut rows = Vec::new();
+    for service in &snapshot.services {
+        let seats = judge.view(&service.service);
+        for (backend, seat) in service.backends.iter().zip(&seats) {
+            let checks = seat.checks.iter().filter_map(|check| shown.get(&**check));
+            rows.extend(checks.map(|row| health_row(service, backend, row, view.now)));
+        }
+    }
+    Ok(rows)
 }
 
-/// What is asked: `10.0.1.72:80`, or `http://10.0.1.72:80/healthz`.
-fn target(row: &health::Row) -> String {
-    match &row.kind {
-        model::CheckKind::Tcp => row.address.to_string(),
-        model::CheckKind::Http { path, .. } => format!("http://{}{path}", row.address),
-        model::CheckKind::NodeEndpoints => format!("http://{}/", row.address),
+fn health_row(
+    service: &SnapshotService,
+    backend: &SnapshotBackend,
+    row: &health::Row,
+    now: Moment,
+) -> HealthRow {
+    HealthRow {
+        service: service.service.name.clone(),
+        backend: address(backend),
+        kind: match row.check.kind {
+            model::CheckKind::Tcp => CheckKind::Tcp,
+            model::CheckKind::Http { .. } | model::CheckKind::NodeEndpoints => CheckKind::Http,
+        },
+        target: row.check.to_string(),
+        state: match row.state {
+            State::Unknown => HealthState::Unknown,
+            State::Up => HealthState::Up,
+            State::Down(_) => HealthState::Down,
+        },
+        last_error: row.last_error.map(|error| error.to_string()),
+        last_check_seconds_ago: row.last_check.map(|at| now.since(at).as_secs()),
+        last_latency_micros: row.last_latency.map(micros),
+        successes: row.successes,
+        failures: row.failures,
+        transitions: row.transitions,
+        interval_millis: millis(row.check.interval),
+        timeout_millis: millis(row.check.timeout),
+        fall: row.check.fall,
+        rise: row.check.rise,
     }
 }
 

@@ -1,26 +1,30 @@
-//! The schedule: which probe is asked when, and whom its answer concerns.
+//! The schedule: which check is asked when.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod probes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spillway_lb::model::CheckKind;
 
 use super::jitter::Spread;
-use super::probe::{Probe, ProbeKey, Record};
-use super::{Moment, ProbeError, State, Target, TargetId};
+use super::{Answer, Check, Moment, ProbeError, State};
+use probes::{Probes, Slot};
 
 /// Probes that may be out together, unless [`Engine::with_in_flight_max`] says otherwise.
 pub const IN_FLIGHT_MAX: usize = 256;
 
-/// New probes are started this far apart, so that a thousand of them are no burst.
-const FIRST_SPACING: Duration = Duration::from_micros(500);
+/// Probes that are started in a second, unless [`Engine::with_probes_per_second_max`] says
+/// otherwise.
+pub const PROBES_PER_SECOND_MAX: u32 = 2_000;
 
 /// A probe without a report so long after its timeout is given up, and counted as lost.
 const LOST_AFTER: Duration = Duration::from_secs(1);
 
-/// One asking of one probe. Never reused, so that a late report cannot be taken for another's.
+/// One asking of one check. Never reused, so that a late report cannot be taken for another's.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProbeId(u64);
 
@@ -34,33 +38,32 @@ pub struct ProbeRequest {
     pub timeout: Duration,
 }
 
-/// Serving began or ended for some backends.
+/// The meaning of a check has changed: its state, or the weight that a node reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// Every service's backend that shares the probe.
-    pub targets: Vec<TargetId>,
-    /// [`State::Up`], or [`State::Down`] with its reason.
+pub struct Turn {
+    pub check: Arc<Check>,
     pub state: State,
+    /// Of the latest good answer.
+    pub weight: Option<u16>,
     pub at: Moment,
 }
 
-impl fmt::Display for Transition {
+impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, target) in self.targets.iter().enumerate() {
-            write!(f, "{}{target}", if i == 0 { "" } else { ", " })?;
-        }
-        write!(f, " is {}", self.state)
+        write!(f, "{} is {}", self.check, self.state)?;
+        self.weight
+            .filter(|_| self.state == State::Up)
+            .map_or(Ok(()), |weight| write!(f, ", weight {weight}"))
     }
 }
 
-/// What is known of one target, for display.
+/// What is known of one check, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    pub target: TargetId,
-    pub kind: CheckKind,
-    /// Where the probe goes.
-    pub address: SocketAddrV4,
+    pub check: Arc<Check>,
     pub state: State,
+    /// Of the latest good answer.
+    pub weight: Option<u16>,
     /// Of the latest failed check, however long ago.
     pub last_error: Option<ProbeError>,
     /// Of the latest good check.
@@ -75,12 +78,14 @@ pub struct Row {
     pub transitions: u64,
     /// When the present state began.
     pub since: Moment,
+    /// While it is down for having flapped: until when, at least.
+    pub held_until: Option<Moment>,
 }
 
 /// A started check that has not been reported.
 #[derive(Copy, Clone, Debug)]
 struct Outstanding {
-    probe: u64,
+    slot: Slot,
     started: Moment,
     /// After this it is lost.
     deadline: Moment,
@@ -91,24 +96,25 @@ struct Outstanding {
 pub struct Engine {
     rng: Spread,
     in_flight_max: usize,
-    /// By serial number, in the order of the targets that brought them.
-    probes: BTreeMap<u64, Probe>,
-    serial_next: u64,
+    probes_per_second_max: u32,
+    stretch_percent: u32,
+    probes: Probes,
     /// Idle probes by due time; a probe is here or in `out`, never in both.
-    queue: BTreeSet<(Moment, u64)>,
+    queue: BTreeSet<(Moment, Slot)>,
     out: BTreeMap<ProbeId, Outstanding>,
     id_next: u64,
     lost: u64,
 }
 
 impl Engine {
-    /// An engine without targets; `seed` decides the jitter and nothing else.
-    pub const fn new(seed: u64) -> Self {
+    /// An engine without checks; `seed` decides the jitter and nothing else.
+    pub fn new(seed: u64) -> Self {
         Self {
             rng: Spread::new(seed),
             in_flight_max: IN_FLIGHT_MAX,
-            probes: BTreeMap::new(),
-            serial_next: 0,
+            probes_per_second_max: PROBES_PER_SECOND_MAX,
+            stretch_percent: 100,
+            probes: Probes::default(),
             queue: BTreeSet::new(),
             out: BTreeMap::new(),
             id_next: 0,
@@ -118,8 +124,15 @@ impl Engine {
 
     /// Bounds how many probes are out together; at least 1.
     #[must_use]
-    pub const fn with_in_flight_max(mut self, in_flight_max: usize) -> Self {
-        self.in_flight_max = if in_flight_max == 0 { 1 } else { in_flight_max };
+    pub fn with_in_flight_max(mut self, in_flight_max: usize) -> Self {
+        self.in_flight_max = in_flight_max.max(1);
+        self
+    }
+
+    /// Bounds how many probes are started in a second, on average; at least 1.
+    #[must_use]
+    pub fn with_probes_per_second_max(mut self, probes_per_second_max: u32) -> Self {
+        self.probes_per_second_max = probes_per_second_max.max(1);
         self
     }
 
@@ -128,53 +141,45 @@ impl Engine {
         self.in_flight_max
     }
 
+    /// Length of every interval, in percent of what its check asks for: 100, or more when all checks
+    /// together would exceed the budget of probes per second.
+    pub const fn stretch(&self) -> u32 {
+        self.stretch_percent
+    }
+
     /// Probes that were given up because nobody reported them.
     pub const fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Makes `targets` the whole truth. A probe that stays keeps its state, its counts, its
-    /// schedule and its outstanding check; one whose clockwork alone changed keeps its state.
-    pub fn replace(&mut self, now: Moment, targets: &[Target]) {
-        let mut old = std::mem::take(&mut self.probes);
-        let index: HashMap<ProbeKey, u64> =
-            old.iter().map(|(serial, probe)| (probe.key.clone(), *serial)).collect();
-        for probe in old.values_mut() {
-            probe.users.clear();
+    /// Makes `checks` the whole truth; those that come first are asked first. One that stays keeps
+    /// its state, its counts, its schedule and its outstanding probe. One whose clockwork alone is
+    /// new takes over the state, and a turn says so.
+    pub fn replace(
+        &mut self,
+        now: Moment,
+        checks: impl IntoIterator<Item = Arc<Check>>,
+    ) -> Vec<Turn> {
+        let spacing = Duration::from_secs(1) / self.probes_per_second_max;
+        let replaced = self.probes.replace(now, spacing, checks);
+        for (due, slot) in &replaced.gone {
+            self.queue.remove(&(*due, *slot));
         }
-        let mut placed: HashMap<ProbeKey, u64> = HashMap::new();
-        let mut first_due = now;
-        for target in targets {
-            let key = ProbeKey::of(target);
-            let serial = if let Some(serial) = placed.get(&key) {
-                *serial
-            } else {
-                let (serial, probe) = match index.get(&key) {
-                    Some(serial) => (*serial, old.get(serial).cloned()),
-                    None => (self.serial_next, None),
-                };
-                let probe = probe.unwrap_or_else(|| {
-                    self.serial_next += 1;
-                    let due = first_due;
-                    first_due = first_due.plus(FIRST_SPACING);
-                    Probe::new(key.clone(), inherited(&old, &key, now), due)
-                });
-                self.probes.insert(serial, probe);
-                placed.insert(key, serial);
-                serial
-            };
-            if let Some(probe) = self.probes.get_mut(&serial)
-                && !probe.users.contains(&target.id)
-            {
-                probe.users.push(target.id.clone());
-            }
+        if !replaced.gone.is_empty() {
+            self.out.retain(|_, out| self.probes.get(out.slot).is_some());
         }
-        self.out.retain(|_, out| self.probes.contains_key(&out.probe));
-        let busy: BTreeSet<u64> = self.out.values().map(|out| out.probe).collect();
-        self.queue = (self.probes.iter())
-            .filter(|(serial, _)| !busy.contains(serial))
-            .map(|(serial, probe)| (probe.due, *serial))
-            .collect();
+        // Built from sorted runs: sixty thousand single insertions would take several times as long.
+        let mut fresh: BTreeSet<(Moment, Slot)> = replaced.fresh.iter().copied().collect();
+        self.queue.append(&mut fresh);
+        let percent = self
+            .probes
+            .micro_hertz()
+            .saturating_mul(100)
+            .div_ceil(u64::from(self.probes_per_second_max) * 1_000_000);
+        self.stretch_percent = u32::try_from(percent).unwrap_or(u32::MAX).max(100);
+        let probes = replaced.fresh.iter().filter_map(|(_, slot)| self.probes.get(*slot));
+        let known = probes.filter(|probe| probe.record.state != State::Unknown);
+        known.map(|probe| probe.turn(now)).collect()
     }
 
     /// Starts every probe that is due, as far as the bound of outstanding ones allows. Each
@@ -184,20 +189,21 @@ impl Engine {
         self.give_up_lost(now);
         let mut requests = Vec::new();
         while self.out.len() < self.in_flight_max
-            && let Some(&(due, serial)) = self.queue.first()
+            && let Some(&(due, slot)) = self.queue.first()
             && due <= now
         {
             self.queue.pop_first();
-            let Some(probe) = self.probes.get(&serial) else { continue };
+            let Some(probe) = self.probes.get(slot) else { continue };
+            let check = &probe.check;
             let id = ProbeId(self.id_next);
             self.id_next += 1;
-            let deadline = now.plus(probe.key.timeout).plus(LOST_AFTER);
-            self.out.insert(id, Outstanding { probe: serial, started: now, deadline });
+            let deadline = now.plus(check.timeout).plus(LOST_AFTER);
+            self.out.insert(id, Outstanding { slot, started: now, deadline });
             requests.push(ProbeRequest {
                 id,
-                kind: probe.key.kind.clone(),
-                address: probe.key.address,
-                timeout: probe.key.timeout,
+                kind: check.kind.clone(),
+                address: check.address,
+                timeout: check.timeout,
             });
         }
         requests.into_iter()
@@ -215,59 +221,65 @@ impl Engine {
         [lost, idle].into_iter().flatten().min()
     }
 
-    /// Takes the outcome of a check; `Ok` is how long the answer took. Answers with a transition
-    /// when serving began or ended. A report of a probe that is gone changes nothing.
+    /// Takes the outcome of a probe, and answers with a turn when the check's meaning changed. A
+    /// report of a check that is gone changes nothing.
     pub fn report(
         &mut self,
         id: ProbeId,
         now: Moment,
-        answer: Result<Duration, ProbeError>,
-    ) -> Option<Transition> {
+        answer: Result<Answer, ProbeError>,
+    ) -> Option<Turn> {
         let out = self.out.remove(&id)?;
-        let probe = self.probes.get_mut(&out.probe)?;
-        let turned = probe.record.take(&probe.key, now, answer);
-        let transition = turned.then(|| Transition {
-            targets: probe.users.clone(),
-            state: probe.record.state,
-            at: now,
-        });
-        self.reschedule(out.probe, out.started, now);
-        transition
+        let probe = self.probes.get_mut(out.slot)?;
+        let turned = probe.record.take(&probe.check, now, answer);
+        let turn = turned.then(|| probe.turn(now));
+        self.reschedule(&out, now);
+        turn
     }
 
-    /// The check could not be carried out, for a reason of ours: it says nothing of the backend
+    /// The probe could not be carried out, for a reason of ours: it says nothing of the backend
     /// and is not counted. Asked again after an interval.
     pub fn abandon(&mut self, id: ProbeId, now: Moment) {
         if let Some(out) = self.out.remove(&id) {
-            self.reschedule(out.probe, out.started, now);
+            self.reschedule(&out, now);
         }
     }
 
-    /// The state of a target; `None` when it has no check. A target with several checks (which one
-    /// service cannot declare) is as bad as its worst.
-    pub fn state(&self, target: &TargetId) -> Option<State> {
-        let states = self.probes.values().filter(|p| p.users.contains(target));
-        states.map(|probe| probe.record.state).max_by_key(|state| !state.is_serving())
+    /// The state of a check; `None` when it is not one of ours.
+    pub fn state(&self, check: &Check) -> Option<State> {
+        Some(self.probes.find(check)?.record.state)
     }
 
-    /// Whether every probe has been answered at least once.
+    /// Whether every check has been answered at least once.
     pub fn is_settled(&self) -> bool {
-        self.probes.values().all(|probe| probe.record.state != State::Unknown)
+        self.probes.iter().all(|probe| probe.record.last_check.is_some())
     }
 
-    /// One row for each target, in the order of services and backends.
+    /// One row for each check.
     pub fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = self.probes.values().flat_map(Probe::rows).collect();
-        rows.sort_by(|a, b| a.target.cmp(&b.target));
-        rows
+        let row = |probe: &probes::Probe| Row {
+            check: Arc::clone(&probe.check),
+            state: probe.record.state,
+            weight: probe.record.weight,
+            last_error: probe.record.last_error,
+            last_latency: probe.record.last_latency,
+            last_check: probe.record.last_check,
+            successes: probe.record.successes,
+            failures: probe.record.failures,
+            transitions: probe.record.transitions,
+            since: probe.record.since,
+            held_until: probe.record.held_until(),
+        };
+        self.probes.iter().map(row).collect()
     }
 
     /// Starts are an interval apart; a check that ran longer is followed by the next at once.
-    fn reschedule(&mut self, serial: u64, started: Moment, now: Moment) {
-        let Some(probe) = self.probes.get_mut(&serial) else { return };
-        let interval = self.rng.around(probe.key.interval, probe.key.jitter_percent);
-        probe.due = started.plus(interval).max(now);
-        self.queue.insert((probe.due, serial));
+    fn reschedule(&mut self, out: &Outstanding, now: Moment) {
+        let Some(probe) = self.probes.get_mut(out.slot) else { return };
+        let asked = probe.check.interval.saturating_mul(self.stretch_percent) / 100;
+        let interval = self.rng.around(asked, probe.check.jitter_percent);
+        probe.due = out.started.plus(interval).max(now);
+        self.queue.insert((probe.due, out.slot));
     }
 
     fn give_up_lost(&mut self, now: Moment) {
@@ -277,35 +289,6 @@ impl Engine {
             self.lost += 1;
             self.abandon(id, now);
         }
-    }
-}
-
-/// The record that a new probe starts with: that of one which asked the same at another pace.
-fn inherited(old: &BTreeMap<u64, Probe>, key: &ProbeKey, now: Moment) -> Record {
-    old.values()
-        .find(|probe| probe.key.asks_the_same(key))
-        .map_or_else(|| Record::new(now), |probe| probe.record.inherited())
-}
-
-impl Probe {
-    const fn new(key: ProbeKey, record: Record, due: Moment) -> Self {
-        Self { key, record, users: Vec::new(), due }
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Row> {
-        self.users.iter().map(|target| Row {
-            target: target.clone(),
-            kind: self.key.kind.clone(),
-            address: self.key.address,
-            state: self.record.state,
-            last_error: self.record.last_error,
-            last_latency: self.record.last_latency,
-            last_check: self.record.last_check,
-            successes: self.record.successes,
-            failures: self.record.failures,
-            transitions: self.record.transitions,
-            since: self.record.since,
-        })
     }
 }
 

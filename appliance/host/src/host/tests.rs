@@ -6,7 +6,7 @@ mod lan;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spillway_control::health::{State, TargetId};
+use spillway_control::health::State;
 use spillway_lb::model::{CheckKind, HealthCheck, StaticNeighbor};
 use spillway_packet::build;
 use spillway_packet::ethernet;
@@ -36,7 +36,7 @@ fn tcp_check() -> HealthCheck {
         port: None,
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
-        fall: 3,
+        fall: 1,
         rise: 2,
         jitter_percent: 10,
         hold_down: Duration::ZERO,
@@ -48,16 +48,15 @@ fn http_check() -> HealthCheck {
     HealthCheck { kind, ..tcp_check() }
 }
 
-fn target(backend: &str, check: HealthCheck) -> Target {
-    let id = TargetId { service: "web".to_owned(), backend: backend.parse().unwrap() };
-    Target { id, check }
+fn check(backend: &str, health: &HealthCheck) -> Arc<Check> {
+    Arc::new(Check::of(health, backend.parse().unwrap()))
 }
 
 /// A LAN whose one node at 10.0.1.10 serves port 80, checked as given.
-fn lan_with(service: Service, check: HealthCheck) -> Lan {
+fn lan_with(service: Service, health: &HealthCheck) -> Lan {
     let node = Node::new(1, 10, "10.0.1.10", "10.0.1.10").serve(80, service);
     let mut host = host_of(network());
-    host.set_targets(Moment::ZERO, &[target("10.0.1.10:80", check)]);
+    host.set_checks(Moment::ZERO, [check("10.0.1.10:80", health)]);
     Lan::new(host, vec![node])
 }
 
@@ -70,7 +69,7 @@ fn first_result(lan: &mut Lan) -> State {
 
 #[test]
 fn a_listening_backend_is_up_and_is_left_politely() {
-    let mut lan = lan_with(Service::Quiet, tcp_check());
+    let mut lan = lan_with(Service::Quiet, &tcp_check());
     assert_eq!(first_result(&mut lan), State::Up);
     assert!(lan.now < Moment::from_millis(5), "{}", lan.now);
     lan.run_for(Duration::from_secs(1));
@@ -83,7 +82,7 @@ fn a_listening_backend_is_up_and_is_left_politely() {
 
 #[test]
 fn checks_leave_from_the_snat_address_and_the_probe_ports_round_robin() {
-    let mut lan = lan_with(Service::Quiet, tcp_check());
+    let mut lan = lan_with(Service::Quiet, &tcp_check());
     lan.run_for(Duration::from_secs(20));
     let syns = lan.tcp_left().into_iter().filter(|(_, _, flags)| flags.opens());
     let from: Vec<_> = syns.map(|(from, _, _)| from).collect();
@@ -97,15 +96,15 @@ fn checks_leave_from_the_snat_address_and_the_probe_ports_round_robin() {
 
 #[test]
 fn a_closed_port_is_refused_at_once() {
-    let mut lan = lan_with(Service::Quiet, HealthCheck { port: Some(81), ..tcp_check() });
+    let mut lan = lan_with(Service::Quiet, &HealthCheck { port: Some(81), ..tcp_check() });
     assert_eq!(first_result(&mut lan), State::Down(ProbeError::Refused));
     assert!(lan.now < Moment::from_millis(5), "{}", lan.now);
-    assert_eq!(lan.host.transitions()[0].state.to_string(), "down: connection refused");
+    assert_eq!(lan.host.turns()[0].state.to_string(), "down: connection refused");
 }
 
 #[test]
 fn silence_is_a_timeout_exactly_when_it_is_over() {
-    let mut lan = lan_with(Service::Quiet, tcp_check());
+    let mut lan = lan_with(Service::Quiet, &tcp_check());
     lan.nodes[0].answers_ip = false;
     assert_eq!(first_result(&mut lan), State::Down(ProbeError::Timeout));
     assert_eq!(lan.now, Moment::from_millis(1_000));
@@ -113,7 +112,7 @@ fn silence_is_a_timeout_exactly_when_it_is_over() {
 
 #[test]
 fn a_backend_without_arp_is_unreachable_and_no_timeout() {
-    let mut lan = lan_with(Service::Quiet, tcp_check());
+    let mut lan = lan_with(Service::Quiet, &tcp_check());
     lan.nodes[0].answers_arp = false;
     assert_eq!(first_result(&mut lan), State::Down(ProbeError::Unreachable));
     assert!(lan.now <= Moment::from_millis(1_000));
@@ -133,7 +132,7 @@ fn a_long_check_of_an_absent_backend_ends_when_arp_has_failed() {
         timeout: Duration::from_secs(30),
         ..tcp_check()
     };
-    let mut lan = lan_with(Service::Quiet, check);
+    let mut lan = lan_with(Service::Quiet, &check);
     lan.nodes[0].answers_arp = false;
     assert_eq!(first_result(&mut lan), State::Down(ProbeError::Unreachable));
     assert!(lan.now < Moment::from_millis(8_000), "{}", lan.now);
@@ -144,7 +143,7 @@ fn an_address_beyond_every_link_has_no_route_without_a_gateway() {
     let mut network = network();
     network.ports[0].gateway = None;
     let mut host = host_of(network);
-    host.set_targets(Moment::ZERO, &[target("203.0.113.5:80", tcp_check())]);
+    host.set_checks(Moment::ZERO, [check("203.0.113.5:80", &tcp_check())]);
     let mut lan = Lan::new(host, Vec::new());
     assert_eq!(first_result(&mut lan), State::Down(ProbeError::NoRoute));
     assert_eq!(lan.now, Moment::ZERO);
@@ -154,7 +153,7 @@ fn an_address_beyond_every_link_has_no_route_without_a_gateway() {
 fn a_backend_behind_the_gateway_is_checked_through_it() {
     let router = Node::new(0, 254, "192.0.2.254", "203.0.113.5").serve(80, Service::Quiet);
     let mut host = host_of(network());
-    host.set_targets(Moment::ZERO, &[target("203.0.113.5:80", tcp_check())]);
+    host.set_checks(Moment::ZERO, [check("203.0.113.5:80", &tcp_check())]);
     let mut lan = Lan::new(host, vec![router]);
     assert_eq!(first_result(&mut lan), State::Up);
 }
@@ -162,7 +161,7 @@ fn a_backend_behind_the_gateway_is_checked_through_it() {
 #[test]
 fn http_is_asked_in_full_and_a_good_status_is_up() {
     let answer = "HTTP/1.1 204 No Content\r\nServer: test\r\n\r\n";
-    let mut lan = lan_with(Service::Answers(answer), http_check());
+    let mut lan = lan_with(Service::Answers(answer), &http_check());
     assert_eq!(first_result(&mut lan), State::Up);
     lan.run_for(Duration::from_millis(100));
     assert!(lan.nodes[0].requests[0].starts_with("GET /healthz HTTP/1.1\r\nHost: 10.0.1.10\r\n"));
@@ -181,17 +180,40 @@ fn every_bad_http_answer_has_its_word() {
         (Service::Resets, "connection reset"),
         (Service::Quiet, "timeout"),
     ] {
-        let mut lan = lan_with(service, http_check());
+        let mut lan = lan_with(service, &http_check());
         let state = first_result(&mut lan).to_string();
         assert_eq!(state, format!("down: {word}"), "{service:?}");
     }
 }
 
 #[test]
+fn a_node_says_how_many_endpoints_it_has_or_that_it_has_none() {
+    // What kube-proxy's Go server says at a healthCheckNodePort.
+    let some = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                X-Content-Type-Options: nosniff\r\nX-Load-Balancing-Endpoint-Weight: 2\r\n\
+                Date: Sat, 21 Nov 2026 10:00:00 GMT\r\nContent-Length: 16\r\n\
+                Connection: close\r\n\r\n{\"localEndpoints";
+    let none = "HTTP/1.1 503 Service Unavailable\r\n\
+                X-Load-Balancing-Endpoint-Weight: 0\r\n\r\n{}";
+    let health = HealthCheck { kind: CheckKind::NodeEndpoints, fall: 3, ..tcp_check() };
+    let mut lan = lan_with(Service::Answers(some), &health);
+    assert_eq!(first_result(&mut lan), State::Up);
+    assert_eq!(lan.host.turns()[0].weight, Some(2));
+    assert!(lan.nodes[0].requests[0].starts_with("GET / HTTP/1.1\r\n"));
+    lan.nodes[0].set_service(Some(Service::Answers(none)));
+    lan.run_for(Duration::from_millis(2_300));
+    assert_eq!(lan.host.turns()[0].state, State::Down(ProbeError::NoEndpoints), "at once");
+    assert!(!lan.nodes[0].flags_seen.iter().any(|flags| flags.rst()), "left politely");
+    lan.nodes[0].set_service(Some(Service::Answers(some)));
+    lan.run_for(Duration::from_millis(2_300));
+    assert_eq!(lan.host.turns()[0].state, State::Up, "and back at once");
+}
+
+#[test]
 fn a_killed_backend_is_out_in_the_promised_time_and_returns_after_rise_checks() {
-    let mut lan = lan_with(Service::Quiet, tcp_check());
+    let mut lan = lan_with(Service::Quiet, &HealthCheck { fall: 3, ..tcp_check() });
     lan.run_for(Duration::from_secs(9));
-    assert_eq!(lan.host.transitions(), []);
+    assert_eq!(lan.host.turns().len(), 1, "up");
     let killed = lan.now;
     lan.nodes[0].set_service(None);
     let end = lan.now.plus(Duration::from_mins(1));
@@ -199,7 +221,7 @@ fn a_killed_backend_is_out_in_the_promised_time_and_returns_after_rise_checks() 
     lan.run_until(end, is_down);
     let took = lan.now.since(killed);
     assert!(took <= Duration::from_millis(2_200 * 3 + 1_000), "{took:?}");
-    assert_eq!(lan.host.transitions()[0].state, State::Down(ProbeError::Refused));
+    assert_eq!(lan.host.turns()[0].state, State::Down(ProbeError::Refused));
 
     let node = Node::new(1, 10, "10.0.1.10", "10.0.1.10").serve(80, Service::Quiet);
     lan.nodes[0] = node;
@@ -215,10 +237,10 @@ fn a_thousand_checks_run_side_by_side() {
     let node = Node::new(1, 10, "10.0.1.10", "10.0.1.10").serve(80, Service::Quiet);
     let mut host = host_of(network());
     // One backend under many pretexts: 100 closed ports and the open one.
-    let check = |port| HealthCheck { port: Some(port), ..tcp_check() };
-    let targets: Vec<_> =
-        (80..180).map(|port| target(&format!("10.0.1.10:{port}"), check(port))).collect();
-    host.set_targets(Moment::ZERO, &targets);
+    host.set_checks(
+        Moment::ZERO,
+        (80..180).map(|port| check(&format!("10.0.1.10:{port}"), &tcp_check())),
+    );
     let mut lan = Lan::new(host, vec![node]);
     lan.run_for(Duration::from_secs(10));
     let rows = lan.host.health_rows();
@@ -233,7 +255,7 @@ fn a_thousand_checks_run_side_by_side() {
 #[test]
 fn icmp_ends_a_check_only_when_it_quotes_our_very_syn() {
     let check = HealthCheck { timeout: Duration::from_millis(1_900), ..tcp_check() };
-    let mut lan = lan_with(Service::Quiet, check);
+    let mut lan = lan_with(Service::Quiet, &check);
     lan.nodes[0].answers_ip = false;
     lan.run_for(Duration::from_millis(500));
     let syn = lan.left.iter().find(|left| lan::is_tcp(&left.frame)).unwrap();
@@ -376,7 +398,7 @@ fn frames_keep_the_vlan_tag_of_their_port() {
     let mut node = Node::new(1, 10, "10.0.1.10", "10.0.1.10").serve(80, Service::Quiet);
     node.vlan = Some(7);
     let mut host = host_of(network);
-    host.set_targets(Moment::ZERO, &[target("10.0.1.10:80", tcp_check())]);
+    host.set_checks(Moment::ZERO, [check("10.0.1.10:80", &tcp_check())]);
     let mut lan = Lan::new(host, vec![node]);
     assert_eq!(first_result(&mut lan), State::Up);
     for left in &lan.left {
@@ -427,7 +449,7 @@ fn a_pod_is_checked_by_its_node() {
     let node = Node::new(1, 10, "10.0.1.10", "10.244.7.9").serve(80, Service::Quiet);
     let mut host = host_of(network());
     host.set_routes(Moment::ZERO, vec![route("10.244.7.0/24", "10.0.1.10")]);
-    host.set_targets(Moment::ZERO, &[target("10.244.7.9:80", tcp_check())]);
+    host.set_checks(Moment::ZERO, [check("10.244.7.9:80", &tcp_check())]);
     let mut lan = Lan::new(host, vec![node]);
     assert_eq!(first_result(&mut lan), State::Up);
     // From the SNAT address of the node's link, not of the gateway's.
@@ -462,7 +484,7 @@ fn a_pinned_neighbor_is_used_and_never_asked_for() {
     let mut node = Node::new(1, 10, "10.0.1.10", "10.0.1.10").serve(80, Service::Quiet);
     node.answers_arp = false;
     let mut host = host_of(network);
-    host.set_targets(Moment::ZERO, &[target("10.0.1.10:80", tcp_check())]);
+    host.set_checks(Moment::ZERO, [check("10.0.1.10:80", &tcp_check())]);
     host.set_backends(Moment::ZERO, [ip("10.0.1.10")]);
     let mut lan = Lan::new(host, vec![node]);
     assert_eq!(first_result(&mut lan), State::Up);
@@ -528,17 +550,17 @@ fn macs_must_fit_the_ports() {
 
 #[test]
 fn a_hostile_backend_harms_nothing_but_its_own_check() {
-    let check = HealthCheck {
+    let hostile = HealthCheck {
         interval: Duration::from_millis(20),
         timeout: Duration::from_millis(15),
         ..http_check()
     };
-    let mut lan = lan_with(Service::Quiet, check.clone());
+    let mut lan = lan_with(Service::Quiet, &hostile);
     lan.nodes[0].answers_ip = false;
     let good = Node::new(1, 11, "10.0.1.11", "10.0.1.11").serve(80, Service::Quiet);
     lan.nodes.push(good);
-    let both = [target("10.0.1.10:80", check), target("10.0.1.11:80", tcp_check())];
-    lan.host.set_targets(Moment::ZERO, &both);
+    let both = [check("10.0.1.10:80", &hostile), check("10.0.1.11:80", &tcp_check())];
+    lan.host.set_checks(Moment::ZERO, both);
     let mut state = 1_u64;
     let mut draw = move |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

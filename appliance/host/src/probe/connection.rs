@@ -1,19 +1,18 @@
 //! One check over smoltcp: an interface with one address and one socket.
 
 use std::net::SocketAddrV4;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
-use spillway_control::health::ProbeError;
+use spillway_control::health::{Answer, ProbeError};
 use spillway_lb::model::CheckKind;
 use spillway_packet::ipv4;
 use spillway_packet::tcp::Tcp;
 
-use super::http::{self, Status, StatusLine};
+use super::http::{self, Head, Heard, Wanted};
 use super::wire::Wire;
 use super::{Conversation, Opening};
 use crate::Moment;
@@ -32,8 +31,7 @@ enum Question {
     Handshake,
     Http {
         request: Vec<u8>,
-        expect: RangeInclusive<u16>,
-        answer: StatusLine,
+        answer: Head,
     },
 }
 
@@ -97,13 +95,11 @@ impl Conversation for Connection {
             CheckKind::Tcp => Question::Handshake,
             CheckKind::Http { path, host, expect } => Question::Http {
                 request: http::request(path, host.as_deref(), request.address),
-                expect: expect.clone(),
-                answer: StatusLine::default(),
+                answer: Head::new(Wanted::Status(expect.clone())),
             },
             CheckKind::NodeEndpoints => Question::Http {
                 request: http::request("/", None, request.address),
-                expect: 200..=200,
-                answer: StatusLine::default(),
+                answer: Head::new(Wanted::Endpoints),
             },
         };
         let room = match &question {
@@ -143,7 +139,7 @@ impl Conversation for Connection {
         }
     }
 
-    fn poll(&mut self, now: Moment) -> Option<Result<Duration, ProbeError>> {
+    fn poll(&mut self, now: Moment) -> Option<Result<Answer, ProbeError>> {
         if self.phase == Phase::Over {
             return None;
         }
@@ -151,7 +147,8 @@ impl Conversation for Connection {
         let answer = self.advance(now);
         // What was written, closed or aborted leaves in the same poll.
         self.run_stack(now);
-        answer.map(|answer| answer.map(|()| now.since(self.started)))
+        let latency = now.since(self.started);
+        answer.map(|answer| answer.map(|weight| Answer { latency, weight }))
     }
 
     fn sent(&mut self) -> Vec<Box<[u8]>> {
@@ -193,7 +190,8 @@ impl Connection {
         let _changed = self.interface.poll(instant(now), &mut self.wire, &mut self.sockets);
     }
 
-    fn advance(&mut self, now: Moment) -> Option<Result<(), ProbeError>> {
+    /// Answers with the check's result, and the weight that came with it.
+    fn advance(&mut self, now: Moment) -> Option<Result<Option<u16>, ProbeError>> {
         let answer = match self.phase {
             Phase::Connecting => self.connecting(),
             Phase::Asking => self.asking(),
@@ -207,7 +205,7 @@ impl Connection {
             answer.or_else(|| (now >= self.deadline).then_some(Err(ProbeError::Timeout)))?;
         let socket = self.sockets.get_mut::<Socket<'_>>(self.socket);
         match answer {
-            Ok(()) | Err(ProbeError::HttpStatus(_)) => {
+            Ok(_) | Err(ProbeError::HttpStatus(_) | ProbeError::NoEndpoints) => {
                 socket.close();
                 self.phase = Phase::Closing(now.plus(LINGER));
             }
@@ -219,7 +217,7 @@ impl Connection {
         Some(answer)
     }
 
-    fn connecting(&mut self) -> Option<Result<(), ProbeError>> {
+    fn connecting(&mut self) -> Option<Result<Option<u16>, ProbeError>> {
         let socket = self.sockets.get_mut::<Socket<'_>>(self.socket);
         match socket.state() {
             State::SynSent | State::SynReceived | State::Listen => return None,
@@ -236,7 +234,7 @@ impl Connection {
         self.connected = true;
         self.phase = Phase::Asking;
         match &self.question {
-            Question::Handshake => return Some(Ok(())),
+            Question::Handshake => return Some(Ok(None)),
             Question::Http { request, .. } => {
                 // The buffer is as long as the request; if this fails the peer has reset.
                 if socket.send_slice(request).is_err() {
@@ -247,22 +245,25 @@ impl Connection {
         self.asking()
     }
 
-    fn asking(&mut self) -> Option<Result<(), ProbeError>> {
-        let Question::Http { expect, answer, .. } = &mut self.question else { return None };
+    fn asking(&mut self) -> Option<Result<Option<u16>, ProbeError>> {
+        let Question::Http { answer, .. } = &mut self.question else { return None };
         let socket = self.sockets.get_mut::<Socket<'_>>(self.socket);
-        let mut status = Status::More;
-        while status == Status::More && socket.can_recv() {
+        let mut heard = Heard::More;
+        while heard == Heard::More && socket.can_recv() {
             let read = socket.recv(|bytes| (bytes.len(), answer.take(bytes)));
-            status = read.unwrap_or(Status::Bad);
+            heard = read.unwrap_or(Heard::Failed(ProbeError::BadHttp));
         }
-        match status {
-            Status::Code(code) if expect.contains(&code) => Some(Ok(())),
-            Status::Code(code) => Some(Err(ProbeError::HttpStatus(code))),
-            Status::Bad => Some(Err(ProbeError::BadHttp)),
-            Status::More if socket.state() == State::Closed => Some(Err(ProbeError::Reset)),
-            // The backend closed before it had said its line.
-            Status::More if self.connected && !socket.may_recv() => Some(Err(ProbeError::BadHttp)),
-            Status::More => None,
+        if heard == Heard::More && socket.state() == State::Closed {
+            return Some(Err(ProbeError::Reset));
+        }
+        // The backend has closed: what it has said is all there is.
+        if heard == Heard::More && self.connected && !socket.may_recv() {
+            heard = answer.end();
+        }
+        match heard {
+            Heard::More => None,
+            Heard::Good(weight) => Some(Ok(weight)),
+            Heard::Failed(error) => Some(Err(error)),
         }
     }
 

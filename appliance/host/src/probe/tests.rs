@@ -2,10 +2,12 @@
 
 use super::*;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use spillway_control::health::{Engine, Target, TargetId};
+use spillway_control::health::{Check, Engine};
 use spillway_lb::ids::PortId;
-use spillway_lb::model::{CheckKind, HealthCheck};
+use spillway_lb::model::CheckKind;
 
 /// Where a [`Bomb`] goes off: the path of its check says.
 #[derive(Debug)]
@@ -33,14 +35,14 @@ impl Conversation for Bomb {
         self.tick("deliver");
     }
 
-    fn poll(&mut self, _: Moment) -> Option<Result<Duration, ProbeError>> {
+    fn poll(&mut self, _: Moment) -> Option<Result<Answer, ProbeError>> {
         self.polls += 1;
         self.tick("first poll");
         match self.polls {
             1 => None,
             2 => {
                 self.tick("second poll");
-                Some(Ok(Duration::ZERO))
+                Some(Ok(Answer::after(Duration::ZERO)))
             }
             _ => {
                 self.tick("closing");
@@ -82,21 +84,20 @@ fn egress() -> Egress {
 
 /// Requests of checks with these paths, and the engine that made them.
 fn requests(paths: &[&str]) -> (Engine, Vec<ProbeRequest>) {
-    let target = |path: &&str| Target {
-        id: TargetId { service: (*path).to_owned(), backend: "10.0.1.10:80".parse().unwrap() },
-        check: HealthCheck {
+    let check = |path: &&str| {
+        Arc::new(Check {
             kind: CheckKind::Http { path: (*path).to_owned(), host: None, expect: 200..=200 },
-            port: None,
+            address: "10.0.1.10:80".parse().unwrap(),
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
             fall: 1,
             rise: 1,
             jitter_percent: 0,
             hold_down: Duration::ZERO,
-        },
+        })
     };
     let mut engine = Engine::new(1);
-    engine.replace(NOW, &paths.iter().map(target).collect::<Vec<_>>());
+    engine.replace(NOW, paths.iter().map(check));
     let requests = engine.due(Moment::from_millis(100)).collect();
     (engine, requests)
 }
@@ -116,7 +117,11 @@ fn a_panic_anywhere_costs_its_own_check_and_tells_nothing_of_the_backend() {
         outcomes.sort_by_key(|outcome| outcome.id);
         assert_eq!(outcomes.len(), 2, "{place}");
         assert_eq!(outcomes[0].answer, None, "{place}: given up, not failed");
-        assert_eq!(outcomes[1].answer, Some(Ok(Duration::ZERO)), "{place}: the other is well");
+        assert_eq!(
+            outcomes[1].answer,
+            Some(Ok(Answer::after(Duration::ZERO))),
+            "{place}: the other is well"
+        );
         assert_eq!(prober.counters().panics, 1, "{place}");
         engine.abandon(outcomes[0].id, NOW);
         assert!(engine.rows().iter().all(|row| row.state.is_serving()));
