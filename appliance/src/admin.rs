@@ -2,9 +2,9 @@
 
 mod cluster;
 mod conntrack;
-mod network;
-mod services;
-mod status;
+pub(crate) mod network;
+pub(crate) mod services;
+pub(crate) mod status;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

@@ -12,6 +12,7 @@
 //! | `control`, `publish` | health and model become Generations; workers adopt them |
 //! | `host_thread` | the host stack's thread |
 //! | `desk`, `admin`, `mailbox` | looking into the running box |
+//! | `metrics` | the same over HTTP, for Prometheus |
 //! | `ports`, `rx`, `egress`, `hand_over` | devices and rings |
 //! | [`mapping`], `clock`, `busy`, `idle` | memory and time |
 //!
@@ -30,6 +31,7 @@ mod host_thread;
 mod idle;
 mod mailbox;
 pub mod mapping;
+mod metrics;
 pub mod pipeline;
 mod ports;
 mod publish;

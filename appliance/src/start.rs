@@ -16,13 +16,16 @@ use capsule::{
 use spillway_control::settings::{DeviceSettings, LogLevel, MemorySettings, Settings};
 use spillway_host::{Host, HostSettings, Moment};
 use spillway_lb::hash::HashKey;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::admin;
 use crate::control::{Builder, Control};
 use crate::desk::{Desk, Served};
 use crate::fabric::{Crew, Fabric, HostEnds, Shared};
 use crate::host_thread::{HostThread, Wiring};
+use crate::metrics;
 use crate::ports::{self, PortFacts, RunningPort};
 use crate::publish::Publisher;
 
@@ -45,11 +48,15 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         let _inside = runtime.enter();
         admin::bind(&settings.admin_socket)?
     };
+    let scrapes = match settings.metrics {
+        Some(listen) => Some(runtime.block_on(metrics::bind(listen))?),
+        None => None,
+    };
     let eal = start_eal(&settings)?;
     let pool = Arc::new(Mempool::create(&eal, &pool_settings(&settings))?);
     let ports = ports::start(&eal, &settings, &pool, random()?)?;
     let running = Running::start(&eal, pool, ports, &Arc::new(settings))?;
-    runtime.block_on(running.serve(listener))
+    runtime.block_on(running.serve(listener, scrapes))
 }
 
 /// The kernel lets go of this lock however the process ends.
@@ -211,10 +218,18 @@ impl Running {
     }
 
     /// Serves until a signal, then stops the workers.
-    async fn serve(mut self, listener: tokio::net::UnixListener) -> anyhow::Result<()> {
+    async fn serve(
+        mut self,
+        listener: UnixListener,
+        scrapes: Option<TcpListener>,
+    ) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let socket = tokio::spawn(admin::serve(listener, Arc::clone(&self.desk)));
+        let mut served = JoinSet::new();
+        served.spawn(admin::serve(listener, Arc::clone(&self.desk)));
+        if let Some(listener) = scrapes {
+            served.spawn(metrics::serve(listener, Arc::clone(&self.desk)));
+        }
         tracing::info!(
             workers = self.crew.len(),
             ports = self.ports.len(),
@@ -235,8 +250,7 @@ impl Running {
             }
         };
         tracing::info!("stopping");
-        socket.abort();
-        let _ = socket.await;
+        served.shutdown().await;
         self.crew.stop()?;
         drop(self.control);
         let desk = Arc::into_inner(self.desk);

@@ -46,8 +46,8 @@ pub(super) fn nodes(
         NodeRow {
             name: node.name.clone(),
             addresses: node.addresses.clone(),
-            eligible: node.excluded.is_none(),
-            reason: node.excluded.clone(),
+            eligible: node.eligible,
+            reason: (!node.notes.is_empty()).then(|| node.notes.join("; ")),
             pod_cidrs: node.pod_cidrs.iter().map(ToString::to_string).collect(),
             ready: node.ready,
             kube_proxy: state.map(|state| match state {
@@ -112,7 +112,8 @@ mod tests {
         Node {
             name: name.to_owned(),
             addresses: vec![address.parse().unwrap()],
-            excluded: None,
+            eligible: true,
+            notes: Vec::new(),
             pod_cidrs: pods.iter().map(|prefix| prefix.parse().unwrap()).collect(),
             ready: Some(true),
         }
@@ -151,12 +152,15 @@ mod tests {
 
     #[test]
     fn an_excluded_node_is_not_eligible_and_says_why() {
-        let excluded =
-            Node { excluded: Some("no InternalIP".to_owned()), ..node("a", "10.0.1.1", &[]) };
+        let notes = vec!["no InternalIP".to_owned(), "pod prefix is ours".to_owned()];
+        let excluded = Node { eligible: false, notes, ..node("a", "10.0.1.1", &[]) };
         let view = ClusterView { nodes: vec![excluded], ..ClusterView::default() };
         let snapshot = Identities::default().snapshot(&Model::default(), |_| Vec::new());
         let rows = nodes(&view, &snapshot, &[]);
-        assert_eq!((rows[0].eligible, rows[0].reason.as_deref()), (false, Some("no InternalIP")));
+        assert_eq!(
+            (rows[0].eligible, rows[0].reason.as_deref()),
+            (false, Some("no InternalIP; pod prefix is ours"))
+        );
         assert_eq!(rows[0].kube_proxy, None);
     }
 }

@@ -1,9 +1,10 @@
 //! `snat list`, `neighbor list`, `port list`.
 
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use spillway_admin::{
-    LinkState, MacAddress, NeighborRow, NeighborState, PortRange, PortRow, SnatRow,
+    LinkState, MacAddress, NeighborRow, NeighborState, PortRange, PortRow, Protocol, SnatRow,
 };
 
 use super::conntrack::protocol;
@@ -11,35 +12,34 @@ use crate::desk::{Desk, DeskError};
 use crate::ports::{PortFacts, feature_words};
 
 /// One row per (SNAT address, backend) that has flows, or one per address that lends to nobody.
-pub(super) async fn snat(desk: &Desk) -> Result<Vec<SnatRow>, DeskError> {
-    let mut rows: Vec<SnatRow> = Vec::new();
+pub(crate) async fn snat(desk: &Desk) -> Result<Vec<SnatRow>, DeskError> {
+    let mut rows: BTreeMap<(IpAddr, Option<SocketAddr>, Option<Protocol>), SnatRow> =
+        BTreeMap::new();
     for worker in 0..desk.workers() {
         for usage in desk.snat(worker).await? {
             let binding = usage.binding;
             let Some(range) = desk.settings.network.snat.get(usize::from(binding.range)) else {
                 continue;
             };
-            let row = SnatRow {
+            let backend = Some(SocketAddr::V4(binding.backend));
+            let protocol = Some(protocol(binding.protocol));
+            let key = (IpAddr::V4(range.address), backend, protocol);
+            let row = rows.entry(key).or_insert_with(|| SnatRow {
                 address: IpAddr::V4(range.address),
                 ports: PortRange { first: *range.ports.start(), last: *range.ports.end() },
-                backend: Some(SocketAddr::V4(binding.backend)),
-                protocol: Some(protocol(binding.protocol)),
-                in_use: usage.lent,
+                backend,
+                protocol,
+                in_use: 0,
                 capacity: u32::from(range.ports.end() - range.ports.start()) + 1,
-            };
-            let same = |have: &&mut SnatRow| {
-                (have.address, have.backend, have.protocol)
-                    == (row.address, row.backend, row.protocol)
-            };
-            match rows.iter_mut().find(same) {
-                Some(have) => have.in_use += row.in_use,
-                None => rows.push(row),
-            }
+            });
+            row.in_use += usage.lent;
         }
     }
+    let lending: HashSet<IpAddr> = rows.values().map(|row| row.address).collect();
+    let mut rows: Vec<SnatRow> = rows.into_values().collect();
     for range in &desk.settings.network.snat {
         let address = IpAddr::V4(range.address);
-        if rows.iter().all(|row| row.address != address) {
+        if !lending.contains(&address) {
             rows.push(SnatRow {
                 address,
                 ports: PortRange { first: *range.ports.start(), last: *range.ports.end() },
@@ -73,7 +73,7 @@ pub(super) async fn neighbors(desk: &Desk) -> Result<Vec<NeighborRow>, DeskError
     Ok(rows.collect())
 }
 
-pub(super) fn ports(desk: &Desk) -> Vec<PortRow> {
+pub(crate) fn ports(desk: &Desk) -> Vec<PortRow> {
     (0..).zip(&desk.ports).map(|(id, port)| port_row(desk, id, port)).collect()
 }
 

@@ -152,7 +152,7 @@ pub(super) async fn services(
     Ok(rows.collect())
 }
 
-const fn kind(kind: model::ServiceKind) -> FrontendKind {
+pub(crate) const fn kind(kind: model::ServiceKind) -> FrontendKind {
     match kind {
         model::ServiceKind::ClusterIp => FrontendKind::ClusterIp,
         model::ServiceKind::NodePort => FrontendKind::NodePort,

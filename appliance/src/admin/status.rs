@@ -10,7 +10,7 @@ use spillway_lb::verdict::DropReason;
 use crate::desk::{Desk, DeskError};
 use crate::mailbox::Report;
 
-pub(super) async fn status(desk: &Desk) -> Result<Status, DeskError> {
+pub(crate) async fn status(desk: &Desk) -> Result<Status, DeskError> {
     let (reports, host) = (desk.reports().await?, desk.view().await?.counters);
     let snapshot = desk.snapshot();
     let backends = || snapshot.services.iter().flat_map(|service| &service.backends);
@@ -40,7 +40,7 @@ pub(super) async fn status(desk: &Desk) -> Result<Status, DeskError> {
     })
 }
 
-pub(super) async fn drops(desk: &Desk) -> Result<DropReport, DeskError> {
+pub(crate) async fn drops(desk: &Desk) -> Result<DropReport, DeskError> {
     let (reports, host) = (desk.reports().await?, desk.view().await?.counters);
     let drops = DropReason::ALL.iter().map(|reason| {
         let workers: Vec<u64> =
@@ -56,7 +56,7 @@ pub(super) async fn drops(desk: &Desk) -> Result<DropReport, DeskError> {
     Ok(DropReport { balance: with_host(totals(&reports), &host), drops: drops.collect() })
 }
 
-fn is_serving(backend: &spillway_lb::snapshot::SnapshotBackend) -> bool {
+pub(crate) fn is_serving(backend: &spillway_lb::snapshot::SnapshotBackend) -> bool {
     backend.serving && backend.backend.weight > 0
 }
 

@@ -41,8 +41,10 @@ pub(crate) struct Node {
     pub(crate) name: String,
     /// Its InternalIPs.
     pub(crate) addresses: Vec<IpAddr>,
-    /// Why it takes no traffic; `None`: it may.
-    pub(crate) excluded: Option<String>,
+    /// It may take traffic, unless its checks fail.
+    pub(crate) eligible: bool,
+    /// Why it may not, and what of it is not believed.
+    pub(crate) notes: Vec<String>,
     pub(crate) pod_cidrs: Vec<ipnet::IpNet>,
     /// What its Ready condition says, if it says anything.
     pub(crate) ready: Option<bool>,
@@ -154,7 +156,6 @@ impl ClusterView {
     }
 
     /// Whether the cluster is known at all: from the API server, or from the disk.
-    #[allow(dead_code, reason = "called once a box has a cluster as its source")]
     pub(crate) fn is_known(&self) -> bool {
         self.from_cache || (!self.feeds.is_empty() && self.feeds.iter().all(|feed| feed.synced))
     }

@@ -86,7 +86,7 @@ pub struct NodeRow {
     pub addresses: Vec<IpAddr>,
     /// It may take traffic, unless its health checks fail.
     pub eligible: bool,
-    /// Why it may not, e.g. `excluded by label`; `None` when it may.
+    /// Why it may not, or what of it is not believed; `None` when there is nothing to say.
     pub reason: Option<String>,
     /// Prefixes of its pods, e.g. `10.244.1.0/24`.
     pub pod_cidrs: Vec<String>,
