@@ -88,7 +88,9 @@ fn obey(server: &ApiServer, method: &Method, path: &str, body: &[u8]) -> Result<
             let rules: Value = read(body)?;
             let rules = if rules.is_array() { rules } else { Value::Array(vec![rules]) };
             let rules: Vec<Rule> = serde_json::from_value(rules).map_err(|e| e.to_string())?;
-            rules.into_iter().for_each(|rule| server.add_fault(rule));
+            for rule in rules {
+                server.add_fault(rule);
+            }
         }
         ("DELETE", "/faults") => server.clear_faults(),
         ("POST", "/compact") => server.compact(),

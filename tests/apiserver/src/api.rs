@@ -79,7 +79,7 @@ impl Call {
                 if is_new && part == Part::Main {
                     return self.create_named(store, now);
                 }
-                Ok(one(200, store.replace(resource, part, &key, self.body.clone(), now)?.as_ref()))
+                Ok(one(200, store.replace(resource, part, &key, self.body.clone())?.as_ref()))
             }
             Verb::Patch => self.patch(store, &key, part, now),
             Verb::Delete => {
@@ -137,7 +137,7 @@ impl Call {
                 return self.create_named(store, now);
             }
         }
-        let object = store.patch(resource, part, key, (format, &self.body), now)?;
+        let object = store.patch(resource, part, key, (format, &self.body))?;
         Ok(Answer::Object { code: 200, text: self.form.object(resource, &object, now) })
     }
 }

@@ -71,12 +71,15 @@ pub struct Rule {
     #[serde(default)]
     pub times: Option<u32>,
     pub fault: Fault,
+    /// What else happens to the same request.
+    #[serde(default)]
+    pub and: Vec<Fault>,
 }
 
 impl Rule {
     /// Happens to the next request of any kind.
     pub fn once(fault: Fault) -> Self {
-        Self { resource: None, verb: None, times: Some(1), fault }
+        Self { resource: None, verb: None, times: Some(1), fault, and: Vec::new() }
     }
 
     /// Only to that resource.
@@ -95,6 +98,13 @@ impl Rule {
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
+    }
+
+    /// Together with that.
+    #[must_use]
+    pub fn and(mut self, fault: Fault) -> Self {
+        self.and.push(fault);
+        self
     }
 
     /// Till the plan is cleared.
@@ -145,17 +155,21 @@ impl FaultPlan {
         self.rules.is_empty()
     }
 
-    /// What happens to this request. Rules with a number of times are used up by it.
+    /// What happens to this request: all rules that stand till they are cleared, and the first of
+    /// those with a number of times. So the counted rules are a script, one after the other.
     pub fn take(&mut self, verb: &str, resource: &str) -> Vec<Fault> {
         let mut happening = Vec::new();
+        let mut has_counted = false;
         for rule in &mut self.rules {
             let is_hit = rule.resource.as_deref().is_none_or(|wanted| wanted == resource)
                 && rule.verb.as_deref().is_none_or(|wanted| wanted == verb)
                 && rule.fault.can_happen_to(verb)
-                && rule.times != Some(0);
+                && (rule.times.is_none() || !has_counted);
             if is_hit {
-                rule.times = rule.times.map(|times| times - 1);
+                has_counted |= rule.times.is_some();
+                rule.times = rule.times.map(|times| times.saturating_sub(1));
                 happening.push(rule.fault.clone());
+                happening.extend(rule.and.iter().cloned());
             }
         }
         self.rules.retain(|rule| rule.times != Some(0));
@@ -208,7 +222,7 @@ impl Mangler {
                 Fault::Duplicate { event } if *event == number => lines.push(line.to_owned()),
                 Fault::Replay { event } if *event == number => lines.extend(self.first.clone()),
                 Fault::Garble { event, how } if *event == number => {
-                    lines = vec![garble(line, *how)]
+                    lines = vec![garble(line, *how)];
                 }
                 Fault::Answer { .. }
                 | Fault::HangUp
@@ -245,19 +259,26 @@ impl Mangler {
     }
 
     fn bytes_left(&self) -> Option<usize> {
-        self.faults.iter().find_map(|fault| match fault {
-            Fault::CutAfterBytes { bytes } => Some(bytes.saturating_sub(self.bytes)),
-            _ => None,
-        })
+        let limits = self.faults.iter().filter_map(|fault| {
+            if let Fault::CutAfterBytes { bytes } = fault { Some(*bytes) } else { None }
+        });
+        limits.min().map(|bytes| bytes.saturating_sub(self.bytes))
     }
 
     fn after(&self) -> Option<Step> {
-        self.faults.iter().find_map(|fault| match fault {
-            Fault::Cut { after } if *after == self.events => Some(Step::Cut),
-            Fault::End { after } if *after == self.events => Some(Step::End),
-            Fault::Stall { after } if *after == self.events => Some(Step::Stall),
-            _ => None,
-        })
+        let is_due = |fault: &Fault| {
+            let due = if let Fault::Cut { after } = fault {
+                (*after, Step::Cut)
+            } else if let Fault::End { after } = fault {
+                (*after, Step::End)
+            } else if let Fault::Stall { after } = fault {
+                (*after, Step::Stall)
+            } else {
+                return None;
+            };
+            (due.0 == self.events).then_some(due.1)
+        };
+        self.faults.iter().find_map(is_due)
     }
 }
 
@@ -288,6 +309,18 @@ mod tests {
         assert_eq!(plan.take("watch", "services").len(), 1);
         assert!(plan.take("list", "services").is_empty());
         assert!(plan.is_empty());
+    }
+
+    #[test]
+    fn counted_rules_are_a_script_and_standing_ones_are_always_there() {
+        let mut plan = FaultPlan::default();
+        plan.add(Rule::once(Fault::DropBookmarks).always());
+        plan.add(Rule::once(Fault::HangUp));
+        plan.add(Rule::once(Fault::Cut { after: 1 }).and(Fault::Delay { ms: 5 }));
+        assert_eq!(plan.take("watch", "nodes"), [Fault::DropBookmarks, Fault::HangUp]);
+        let second = [Fault::DropBookmarks, Fault::Cut { after: 1 }, Fault::Delay { ms: 5 }];
+        assert_eq!(plan.take("watch", "nodes"), second);
+        assert_eq!(plan.take("watch", "nodes"), [Fault::DropBookmarks]);
     }
 
     #[test]

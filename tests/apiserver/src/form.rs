@@ -55,7 +55,7 @@ impl Form {
             Self::Metadata => partial("PartialObjectMetadata", &metadata_only(&object.value)),
             Self::Table => {
                 let metadata = json!({"resourceVersion": object.version.to_string()});
-                table::render(resource, [object], metadata, now).to_string()
+                table::render(resource, [object], &metadata, now).to_string()
             }
         }
     }
@@ -76,7 +76,7 @@ impl Form {
             }
             Self::Metadata => partial("PartialObjectMetadata", &json!({"metadata": metadata})),
             Self::Table => {
-                table::render(resource, [], metadata, Timestamp::from_secs(0)).to_string()
+                table::render(resource, [], &metadata, Timestamp::from_secs(0)).to_string()
             }
         }
     }
@@ -107,7 +107,7 @@ impl Form {
             }
             Self::Table => {
                 let objects = page.items.iter().map(AsRef::as_ref);
-                table::render(resource, objects, metadata, now).to_string()
+                table::render(resource, objects, &metadata, now).to_string()
             }
         }
     }

@@ -58,12 +58,11 @@ pub fn apply(format: Format, object: &Value, patch: &Value) -> Result<Value, Sta
 fn merge_key(path: &[&str]) -> Option<&'static str> {
     match path {
         ["spec", "ports"] => Some("port"),
-        ["status", "conditions"] | ["status", "addresses"] => Some("type"),
+        ["status", "conditions" | "addresses"] => Some("type"),
         ["metadata", "finalizers"] | ["spec", "podCIDRs"] => Some(""),
         ["metadata", "ownerReferences"] => Some("uid"),
         ["spec", "taints"] => Some("key"),
-        ["spec", "containers"] => Some("name"),
-        ["secrets"] => Some("name"),
+        ["spec", "containers"] | ["secrets"] => Some("name"),
         _ => None,
     }
 }

@@ -123,8 +123,11 @@ impl Query {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// Is it there, and neither `0` nor `false`? So apimachinery reads it; Python's client says
+    /// `watch=True`.
     pub fn flag(&self, name: &str) -> bool {
-        matches!(self.text(name), "true" | "1")
+        let value = self.0.get(name);
+        value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// The parameter as a number; 400 if it is none.
@@ -274,8 +277,8 @@ mod tests {
 
     #[test]
     fn a_query_is_decoded() {
-        let query = Query::parse("labelSelector=kubernetes.io%2Fservice-name%3Dweb&watch=1&x");
+        let query = Query::parse("labelSelector=kubernetes.io%2Fservice-name%3Dweb&watch=True&x=0");
         assert_eq!(query.text("labelSelector"), "kubernetes.io/service-name=web");
-        assert!(query.flag("watch") && !query.flag("x"));
+        assert!(query.flag("watch") && !query.flag("x") && !query.flag("y"));
     }
 }

@@ -136,15 +136,13 @@ fn label_name(name: &str) -> Option<String> {
 }
 
 fn field(resource: &Resource, part: &str) -> Result<FieldIs, Status> {
-    let (path, value, is_wanted) = match part.split_once("!=") {
-        Some((path, value)) => (path, value, false),
-        None => match part.split_once("==").or_else(|| part.split_once('=')) {
-            Some((path, value)) => (path, value, true),
-            None => {
-                let why = format!("invalid selector: '{part}'; can't understand '{part}'");
-                return Err(Status::bad_request(why));
-            }
-        },
+    let (path, value, is_wanted) = if let Some((path, value)) = part.split_once("!=") {
+        (path, value, false)
+    } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+        (path, value, true)
+    } else {
+        let why = format!("invalid selector: '{part}'; can't understand '{part}'");
+        return Err(Status::bad_request(why));
     };
     if !is_supported(resource.kind, path) {
         return Err(Status::bad_request(format!("field label not supported: {path}")));

@@ -27,7 +27,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let bookmark_every = Duration::from_secs(60);
+        let bookmark_every = Duration::from_mins(1);
         Self { store: StoreConfig::default(), bookmark_every, replay: None }
     }
 }

@@ -147,7 +147,7 @@ impl Running {
                 () = sleep_until(self.deadline) => {
                     // A stalled stream does not even end.
                     if self.is_silent || live.is_stalled {
-                        self.deadline += Duration::from_secs(3600);
+                        self.deadline += Duration::from_hours(1);
                     } else {
                         return None;
                     }

@@ -52,7 +52,7 @@ fn columns(kind: Kind) -> &'static [Column] {
 pub fn render<'a>(
     resource: &Resource,
     objects: impl IntoIterator<Item = &'a Object>,
-    metadata: Value,
+    metadata: &Value,
     now: Timestamp,
 ) -> Value {
     let definitions: Vec<Value> = columns(resource.kind)

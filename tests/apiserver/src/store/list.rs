@@ -92,14 +92,12 @@ impl Store {
                 }
             }
             (None, VersionMatch::Newest) => {}
-            (None, VersionMatch::Any) => limit = 0,
-            (None, VersionMatch::NotOlderThan(asked)) if asked > self.version => {
+            (None, VersionMatch::NotOlderThan(asked) | VersionMatch::Exact(asked))
+                if asked > self.version =>
+            {
                 return Err(Status::future_version(asked, self.version));
             }
-            (None, VersionMatch::NotOlderThan(_)) => limit = 0,
-            (None, VersionMatch::Exact(asked)) if asked > self.version => {
-                return Err(Status::future_version(asked, self.version));
-            }
+            (None, VersionMatch::Any | VersionMatch::NotOlderThan(_)) => limit = 0,
             (None, VersionMatch::Exact(asked)) => version = asked,
         }
         let then;

@@ -91,17 +91,16 @@ impl Store {
         let created = self.create(resource, namespace.as_deref(), object, now)?;
         let Some(status) = status.filter(|_| resource.has_status) else { return Ok(created) };
         let patch = json!({"status": status});
-        self.patch(resource, Part::Status, &created.key(), (Format::Merge, &patch), now)
+        self.patch(resource, Part::Status, &created.key(), (Format::Merge, &patch))
     }
 
-    /// PUT: the object becomes this; `None` for `old` where it is to be created.
+    /// PUT: the object becomes this.
     pub fn replace(
         &mut self,
         resource: &Resource,
         part: Part,
         key: &Key,
         new: Value,
-        now: Timestamp,
     ) -> Result<Arc<Object>, Status> {
         let old = self.get(resource, key)?;
         let has_version = json::text(&new, &["metadata", "resourceVersion"])
@@ -112,7 +111,7 @@ impl Store {
             let (group, kind) = (resource.group, resource.kind_name);
             return Err(Status::invalid(group, kind, old.name(), &[cause]));
         }
-        self.change(resource, part, &old, new, now)
+        self.change(resource, part, &old, new)
     }
 
     /// PATCH. A patch with a `resourceVersion` applies to that version only.
@@ -122,7 +121,6 @@ impl Store {
         part: Part,
         key: &Key,
         (format, patch): (Format, &Value),
-        now: Timestamp,
     ) -> Result<Arc<Object>, Status> {
         let old = self.get(resource, key)?;
         let is_new_event = resource.kind == Kind::Event && !resource.group.is_empty();
@@ -131,7 +129,7 @@ impl Store {
         } else {
             patch::apply(format, &old.value, patch)?
         };
-        self.change(resource, part, &old, patched, now)
+        self.change(resource, part, &old, patched)
     }
 
     /// Stores `new` in place of `old`, as far as the part allows.
@@ -141,7 +139,6 @@ impl Store {
         part: Part,
         old: &Arc<Object>,
         mut new: Value,
-        _now: Timestamp,
     ) -> Result<Arc<Object>, Status> {
         admit::take_off_type(resource, &mut new)?;
         admit::check_identity(resource, old, &new)?;

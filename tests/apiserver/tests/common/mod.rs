@@ -12,19 +12,19 @@ use spillway_apiserver::tls::{self, Listening};
 use spillway_apiserver::{ApiServer, Options};
 
 /// A server on a socket of the loopback, with a folder for kubeconfigs.
-pub struct Served {
-    pub server: ApiServer,
-    pub listening: Listening,
-    pub ca: Ca,
-    pub folder: PathBuf,
+pub(crate) struct Served {
+    pub(crate) server: ApiServer,
+    pub(crate) listening: Listening,
+    pub(crate) ca: Ca,
+    pub(crate) folder: PathBuf,
 }
 
 impl Served {
-    pub async fn start(name: &str) -> Self {
+    pub(crate) async fn start(name: &str) -> Self {
         Self::with(name, Options::default()).await
     }
 
-    pub async fn with(name: &str, options: Options) -> Self {
+    pub(crate) async fn with(name: &str, options: Options) -> Self {
         let folder = target().join(format!("apiserver-tests/{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let server = ApiServer::new(options);
@@ -37,12 +37,12 @@ impl Served {
     }
 
     /// A kubeconfig of a user with a client certificate.
-    pub fn kubeconfig(&self, user: &str) -> PathBuf {
+    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
         let pair = self.ca.client(user, &["system:masters"], Validity::Good).unwrap();
         self.kubeconfig_with(user, &Credentials::Certificate(pair))
     }
 
-    pub fn kubeconfig_with(&self, name: &str, credentials: &Credentials) -> PathBuf {
+    pub(crate) fn kubeconfig_with(&self, name: &str, credentials: &Credentials) -> PathBuf {
         let path = self.folder.join(format!("{name}.kubeconfig"));
         let text = kubeconfig(&self.listening.url(), self.ca.pem(), credentials);
         std::fs::write(&path, text).unwrap();
@@ -57,13 +57,13 @@ impl Drop for Served {
 }
 
 /// Cargo's target directory: the parent of where this test's binary is.
-pub fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).unwrap().to_owned()
 }
 
 /// A LoadBalancer service with one port.
-pub fn service(name: &str) -> Value {
+pub(crate) fn service(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
         "spec": {"type": "LoadBalancer", "selector": {"app": name},
@@ -71,7 +71,7 @@ pub fn service(name: &str) -> Value {
 }
 
 /// Runs a program to its end; its output and whether it went well.
-pub fn run(command: &mut Command, limit: Duration) -> (String, bool) {
+pub(crate) fn run(command: &mut Command, limit: Duration) -> (String, bool) {
     let shown = format!("{command:?}");
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap_or_else(|e| panic!("cannot run {shown}: {e}"));
@@ -101,6 +101,6 @@ fn reader(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHan
 }
 
 /// Where the recordings are.
-pub fn recorded(folder: &str) -> PathBuf {
+pub(crate) fn recorded(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded").join(folder)
 }
