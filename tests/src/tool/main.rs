@@ -7,6 +7,7 @@ mod echo;
 mod hold;
 mod http;
 mod load;
+mod node_endpoints;
 mod refused;
 mod request;
 mod serve;
@@ -42,6 +43,14 @@ enum Command {
         /// UDP port for echo.
         #[arg(long)]
         udp: Option<u16>,
+    },
+    /// What kube-proxy says at a healthCheckNodePort.
+    NodeEndpoints {
+        #[arg(long)]
+        port: u16,
+        /// Holds the number of endpoints; read for each request.
+        #[arg(long)]
+        file: std::path::PathBuf,
     },
     /// The bytes that `/big?bytes=N` answers, on stdout.
     Big {
@@ -133,6 +142,7 @@ fn main() -> ExitCode {
 async fn dispatch(command: Command) -> io::Result<()> {
     match command {
         Command::Serve { name, http, udp } => serve::run(name, http, udp).await,
+        Command::NodeEndpoints { port, file } => node_endpoints::run(port, file).await,
         Command::Big { bytes } => big(bytes),
         Command::Client(client) => run_client(client).await,
     }

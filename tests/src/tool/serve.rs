@@ -36,7 +36,7 @@ pub(crate) async fn run(name: String, http_port: u16, udp_port: Option<u16>) -> 
     tasks.run_until(accept(listener, name)).await
 }
 
-fn listen(port: u16) -> io::Result<TcpListener> {
+pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // A server that was killed comes back while its old connections still rest.
     socket.set_reuseaddr(true)?;
