@@ -1,6 +1,7 @@
 //! The engine's checks, found by number and by what they ask.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,53 +84,50 @@ impl Probes {
         self.micro_hertz = 0;
         let mut replaced = Replaced::default();
         let mut due = now;
+        let checks = checks.into_iter();
+        let more = checks.size_hint().0.saturating_sub(self.index.len());
+        self.index.reserve(more);
+        self.slots.reserve(more);
         for check in checks {
-            let found =
-                self.index.get(&check).and_then(|slot| self.slots.get_mut(slot.0)?.as_mut());
-            let new = found.is_none();
-            if let Some(probe) = found {
-                if probe.epoch == self.epoch {
-                    continue;
+            // One look-up for each: hashing is most of the work.
+            match self.index.entry(check) {
+                Entry::Occupied(known) => {
+                    let probe = self.slots.get_mut(known.get().0).and_then(Option::as_mut);
+                    let Some(probe) = probe.filter(|probe| probe.epoch != self.epoch) else {
+                        continue;
+                    };
+                    probe.epoch = self.epoch;
+                    self.micro_hertz = self.micro_hertz.saturating_add(micro_hertz(&probe.check));
                 }
-                probe.epoch = self.epoch;
-            }
-            self.micro_hertz = self.micro_hertz.saturating_add(micro_hertz(&check));
-            if new {
-                let slot = self.insert(now, check, due);
-                replaced.fresh.push((due, slot));
-                due = due.plus(spacing);
+                Entry::Vacant(place) => {
+                    self.micro_hertz = self.micro_hertz.saturating_add(micro_hertz(place.key()));
+                    let (check, record) = (Arc::clone(place.key()), Record::new(now));
+                    let probe = Probe { check, record, due, epoch: self.epoch };
+                    let slot = *place.insert(lend(&mut self.slots, &mut self.free, probe));
+                    replaced.fresh.push((due, slot));
+                    due = due.plus(spacing);
+                }
             }
         }
-        let orphaned = self.sweep(&mut replaced.gone);
+        let orphaned = self.sweep(&mut replaced);
         if !orphaned.is_empty() {
             self.bequeath(&orphaned, &replaced.fresh);
         }
         replaced
     }
 
-    fn insert(&mut self, now: Moment, check: Arc<Check>, due: Moment) -> Slot {
-        let record = Record::new(now);
-        let probe = Probe { check: Arc::clone(&check), record, due, epoch: self.epoch };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            Slot(self.slots.len() - 1)
-        });
-        if let Some(place) = self.slots.get_mut(slot.0) {
-            *place = Some(probe);
-        }
-        self.index.insert(check, slot);
-        slot
-    }
-
-    /// Removes what the present epoch has not named; answers with what it had shown.
-    fn sweep(&mut self, gone: &mut Vec<(Moment, Slot)>) -> HashMap<Question, Record> {
+    /// Removes what the present epoch has not named; answers with what it had shown, if somebody
+    /// could take it over.
+    fn sweep(&mut self, replaced: &mut Replaced) -> HashMap<Question, Record> {
         let mut orphaned = HashMap::new();
         for (at, place) in self.slots.iter_mut().enumerate() {
             let Some(probe) = place.take_if(|probe| probe.epoch != self.epoch) else { continue };
             self.index.remove(&probe.check);
             self.free.push(Slot(at));
-            gone.push((probe.due, Slot(at)));
-            orphaned.insert(question(&probe.check), probe.record);
+            replaced.gone.push((probe.due, Slot(at)));
+            if !replaced.fresh.is_empty() {
+                orphaned.insert(question(&probe.check), probe.record);
+            }
         }
         orphaned
     }
@@ -143,6 +141,18 @@ impl Probes {
             }
         }
     }
+}
+
+/// Puts a probe into a free place.
+fn lend(slots: &mut Vec<Option<Probe>>, free: &mut Vec<Slot>, probe: Probe) -> Slot {
+    let slot = free.pop().unwrap_or_else(|| {
+        slots.push(None);
+        Slot(slots.len() - 1)
+    });
+    if let Some(place) = slots.get_mut(slot.0) {
+        *place = Some(probe);
+    }
+    slot
 }
 
 /// A check without its clockwork.
