@@ -138,7 +138,8 @@ pub struct HealthCheck {
 /// How much of a Service the health checks may take away.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ejection {
-    /// Most backends that may go out within `window`, in percent of all, rounded up; 100: no limit.
+    /// Most backends that may go out within `window`, in percent of those that could serve (neither
+    /// drained nor without endpoints), rounded up; 100: no limit.
     /// A node that says itself that it has no endpoints goes in any case.
     pub percent_max: u8,
     pub window: Duration,
