@@ -11,14 +11,19 @@
 
 mod cache;
 mod connect;
+mod lead;
 mod pace;
 mod session;
 mod settings;
 mod watch;
+mod write;
 
 pub use connect::access::{AccessError, Problem};
 pub use connect::refusal::Refusal;
+pub use lead::Leader;
 pub use session::Session;
 pub use settings::{Clockwork, LeaseSettings, SessionSettings};
 pub use watch::guard::Held;
 pub use watch::notice::{FeedState, Notice};
+pub use write::patch::Written;
+pub use write::writer::Writer;

@@ -1,24 +1,33 @@
 //! Everything that talks to one cluster, started and stopped together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use spillway_cluster::Kind;
+use spillway_cluster::events::{Recorder, Source};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::cache;
 use crate::connect::access::{self, AccessError, Pod};
 use crate::connect::client::Endpoint;
 use crate::connect::link::Link;
 use crate::connect::rotate::Keeper;
+use crate::lead::{Leader, Runner};
+use crate::pace::Jitter;
 use crate::settings::SessionSettings;
 use crate::watch::notice::Notice;
 use crate::watch::shelf::Shelf;
 use crate::watch::task::{Common, Feeder};
+use crate::write::event::Teller;
+use crate::write::writer::{Scribe, Writer};
 
 /// Notices that wait for the daemon. More than that, and the watch waits too.
 const NOTICES_MAX: usize = 1024;
+/// Events that wait to be told; more are dropped.
+const DRAFTS_MAX: usize = 256;
 
 /// A cluster that is watched. Dropping it stops everything at once.
 pub struct Session {
@@ -26,6 +35,8 @@ pub struct Session {
     accepted: watch::Sender<u64>,
     version: watch::Receiver<Option<String>>,
     cache: Option<cache::Keeper>,
+    lease: Option<(Runner, Leader)>,
+    writer: Writer,
     tasks: JoinSet<()>,
 }
 
@@ -98,7 +109,58 @@ impl Session {
         for kind in Kind::ALL {
             tasks.spawn(Feeder::new(kind, common.clone()).run());
         }
-        (Self { link, accepted, version, cache, tasks }, notices)
+        let lease = settings.lease.map(|lease| Runner::new(Arc::clone(&link), lease));
+        if let Some((runner, _)) = &lease {
+            tasks.spawn(runner.clone().run());
+        }
+        let leader = lease.as_ref().map(|(_, leader)| leader.clone());
+        let writer = Self::write(&mut tasks, common, settings.source, leader);
+        (Self { link, accepted, version, cache, lease, writer, tasks }, notices)
+    }
+
+    fn write(
+        tasks: &mut JoinSet<()>,
+        common: Common,
+        source: Source,
+        leader: Option<Leader>,
+    ) -> Writer {
+        let (patches, patch_queue) = mpsc::unbounded_channel();
+        let (drafts, draft_queue) = mpsc::channel(DRAFTS_MAX);
+        let (read_only, is_read_only) = watch::channel(false);
+        let Common { link, clockwork, notices, .. } = common;
+        let start = Instant::now();
+        let seed = Jitter::new(clockwork.seed, 5).next();
+        tasks.spawn(
+            Teller {
+                link: Arc::clone(&link),
+                clockwork: clockwork.clone(),
+                recorder: Recorder::new(source, seed, Duration::ZERO),
+                drafts: draft_queue,
+                start,
+            }
+            .run(),
+        );
+        let scribe = Scribe {
+            link,
+            clockwork,
+            patches: patch_queue,
+            drafts: drafts.clone(),
+            read_only,
+            notices,
+            leader,
+        };
+        tasks.spawn(scribe.run());
+        Writer::new(patches, drafts, is_read_only)
+    }
+
+    /// Takes writes.
+    pub fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+
+    /// Whether this box is the one that writes; `None`: there is no election.
+    pub fn leader(&self) -> Option<Leader> {
+        self.lease.as_ref().map(|(_, leader)| leader.clone())
     }
 
     /// Applies reads that are kept back because they lost too much.
@@ -116,9 +178,12 @@ impl Session {
         self.link.live().map(|live| live.url.to_string())
     }
 
-    /// Stops all tasks, and saves what is known.
+    /// Stops all tasks, gives the Lease back, and saves what is known.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
+        if let Some((runner, _)) = &self.lease {
+            runner.release().await;
+        }
         if let Some(cache) = &self.cache {
             cache.flush_or_warn().await;
         }

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spillway_cluster::Access;
+use spillway_cluster::events::Source;
+use spillway_cluster::{Access, election};
 
 /// Everything that [`crate::Session::start`] needs.
 #[derive(Clone, Debug)]
@@ -12,15 +13,19 @@ pub struct SessionSettings {
     pub access: Access,
     /// The file of the last good objects; `None`: nothing is kept over a restart.
     pub cache: Option<PathBuf>,
-    /// `None`: this box never writes to the cluster's objects as the leader.
+    /// `None`: there is no election, and this box writes whatever it is asked to.
     pub lease: Option<LeaseSettings>,
+    /// Who tells events.
+    pub source: Source,
     pub clockwork: Clockwork,
 }
 
 impl SessionSettings {
-    /// A session that watches only, at the usual pace.
+    /// A session without cache and election, at the usual pace.
     pub fn new(access: Access) -> Self {
-        Self { access, cache: None, lease: None, clockwork: Clockwork::default() }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let source = Source { component: "spillway".to_owned(), host: host.trim().to_owned() };
+        Self { access, cache: None, lease: None, source, clockwork: Clockwork::default() }
     }
 }
 
@@ -29,8 +34,9 @@ impl SessionSettings {
 pub struct LeaseSettings {
     pub namespace: String,
     pub name: String,
-    /// This box, among those that share the Lease.
+    /// This run of this box: unique among all that share the Lease, and among the runs of one.
     pub identity: String,
+    pub election: election::Settings,
 }
 
 /// Intervals and limits. The defaults are for a real cluster; tests run them faster.

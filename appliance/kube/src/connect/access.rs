@@ -243,3 +243,104 @@ fn https(endpoint: &str) -> Result<Uri, Problem> {
         Err(refused())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("sw-access-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn put(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        }
+
+        fn pod(&self, host: &str) -> Pod {
+            Pod { host: Some(host.into()), port: Some("6443".into()), account: self.0.clone() }
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn ca() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap().pem()
+    }
+
+    #[test]
+    fn a_pod_uses_its_service_account_and_the_address_of_its_environment() {
+        let dir = Dir::new("pod");
+        dir.put("token", "secret\n");
+        dir.put("ca.crt", &ca());
+        let built = plan(&Access::InCluster, &dir.pod("10.96.0.1")).unwrap();
+        assert_eq!(built.endpoints, ["https://10.96.0.1:6443/"]);
+        assert!(built.config.root_cert.is_some() && built.config.auth_info.token.is_some());
+        let built = plan(&Access::InCluster, &dir.pod("fd00::1")).unwrap();
+        assert_eq!(built.endpoints, ["https://[fd00::1]:6443/"]);
+        assert_eq!(files(&Access::InCluster, &dir.pod("a")).len(), 2);
+    }
+
+    #[test]
+    fn a_pod_whose_token_is_missing_may_wait_but_a_box_that_is_no_pod_may_not() {
+        let dir = Dir::new("no-token");
+        dir.put("ca.crt", &ca());
+        assert!(plan(&Access::InCluster, &dir.pod("10.96.0.1")).unwrap_err().is_passing());
+        let nowhere = Pod { host: None, ..dir.pod("") };
+        let error = plan(&Access::InCluster, &nowhere).unwrap_err();
+        assert!(!error.is_passing() && error.to_string().starts_with("not in a cluster"));
+    }
+
+    fn kubeconfig(dir: &Dir, current: &str) -> PathBuf {
+        dir.put("ca.crt", &ca());
+        dir.put("token", "secret");
+        dir.put(
+            "config",
+            &format!(
+                "{current}
+clusters: [{{name: c, cluster: {{server: 'https://a:1', certificate-authority: ca.crt}}}}]
+users: [{{name: u, user: {{tokenFile: token}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u}}}}]
+"
+            ),
+        )
+    }
+
+    fn access(path: PathBuf, context: Option<&str>, endpoints: &[&str]) -> Access {
+        let endpoints = endpoints.iter().map(|it| (*it).to_owned()).collect();
+        Access::Kubeconfig { path, context: context.map(str::to_owned), endpoints }
+    }
+
+    #[test]
+    fn a_kubeconfig_brings_its_files_which_lie_beside_it() {
+        let dir = Dir::new("files");
+        let path = kubeconfig(&dir, "current-context: x");
+        let access = access(path.clone(), None, &["https://b:2", "https://c:3"]);
+        let built = plan(&access, &dir.pod("")).unwrap();
+        assert_eq!(built.endpoints, ["https://b:2/", "https://c:3/"]);
+        assert_eq!(files(&access, &dir.pod("")), [path, dir.0.join("ca.crt"), dir.0.join("token")]);
+    }
+
+    #[test]
+    fn a_context_is_asked_for_when_none_is_set_and_named_when_it_is_unknown() {
+        let dir = Dir::new("context");
+        let path = kubeconfig(&dir, "");
+        let error = plan(&access(path.clone(), None, &[]), &dir.pod("")).unwrap_err();
+        assert!(matches!(error, AccessError::NoContext { .. }), "{error}");
+        assert!(plan(&access(path.clone(), Some("x"), &[]), &dir.pod("")).is_ok());
+        let error = plan(&access(path, Some("y"), &[]), &dir.pod("")).unwrap_err();
+        assert!(error.to_string().contains("config: ") && error.to_string().ends_with(": y"));
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::time::{Instant, SystemTime};
 
-use spillway_cluster::{Change, Kind, Object};
+use spillway_cluster::{Change, Kind, Object, ObjectKey};
 
 use crate::watch::guard::Held;
+use crate::write::patch::Written;
 
 /// One thing to know, in the order in which it became true.
 #[derive(Clone, Debug)]
@@ -13,7 +14,13 @@ pub enum Notice {
     Change(Change<Object>),
     /// The watch of this kind is now so.
     Feed { kind: Kind, state: FeedState },
+    /// What became of a patch of this Service.
+    Written { key: ObjectKey, outcome: Written },
 }
+
+/// Nobody listens any more.
+#[derive(Debug)]
+pub(crate) struct Closed;
 
 /// How good our knowledge of one kind is. Whatever it says, the last known state goes on being served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::settings::Clockwork;
 use crate::watch::event;
 use crate::watch::guard::{Guard, Judgement};
 use crate::watch::mirror::{Doubt, Listed, Origin, Step};
-use crate::watch::notice::{FeedState, Notice};
+use crate::watch::notice::{Closed, FeedState, Notice};
 use crate::watch::shelf::Shelf;
 use crate::watch::wire::{self, Heard, Lines};
 
@@ -23,10 +23,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// A held read is repeated so many times during the hold, to notice early that all is well again.
 const READS_PER_HOLD: u32 = 6;
 /// A stream that ended sooner and brought nothing was of no use: opening it again is a retry.
-const STREAM_USEFUL: Duration = Duration::from_secs(1);
-
-/// Nobody listens any more.
-pub(crate) struct Closed;
+const STREAM_USEFUL: Duration = Duration::from_millis(500);
 
 /// What all kinds share.
 #[derive(Clone)]
@@ -51,6 +48,8 @@ pub(crate) struct Feeder {
     told: Option<(FeedState, Instant)>,
     /// Since when the API server has been answering with an older state than the known one.
     older_since: Option<Instant>,
+    /// Complete reads in a row that knew better than the watch.
+    surprises: u32,
     /// The next read is paged, because the last streamed one came to nothing.
     paged_next: bool,
     /// The API server has refused to stream lists.
@@ -78,6 +77,7 @@ impl Feeder {
             state: FeedState { cached_at, ..FeedState::default() },
             told: None,
             older_since: None,
+            surprises: 0,
             paged_next: false,
             paged_always: !common.clockwork.streaming_lists,
             common,
@@ -153,7 +153,7 @@ impl Feeder {
                 // 422: "sendInitialEvents is forbidden unless the WatchList feature gate is enabled".
                 Err(Failure::Status { code: 400 | 422, .. }) => self.paged_always = true,
                 Err(failure) => {
-                    self.paged_next = matches!(failure, Failure::Broken(_));
+                    self.paged_next = !matches!(failure, Failure::Unreachable(_));
                     return Err(failure);
                 }
             }
@@ -174,28 +174,40 @@ impl Feeder {
 
     /// Serves a complete read. Gives the time of the next one.
     async fn apply(&mut self, listed: Listed) -> Result<Instant, Closed> {
-        let (objects, is_loss) = {
+        let (objects, is_surprise) = {
             let mut mirror = self.common.shelf.mirror(self.kind);
-            let is_loss = mirror.keys().any(|key| !listed.objects.contains_key(key));
+            let is_surprise = !self.state.synced || !mirror.keys().eq(listed.objects.keys());
             mirror.replace(listed);
-            (mirror.objects(), is_loss)
+            (mirror.objects(), is_surprise)
         };
         self.common.shelf.tell_changed();
-        self.backoff.reset();
         self.older_since = None;
-        let is_first = !self.state.synced;
-        let error = self.state.error.take();
-        if error.is_some() || self.state.held.is_some() || is_first {
+        let is_news = self.state.error.is_some() || self.state.held.is_some() || !self.state.synced;
+        if is_news {
             tracing::info!(kind = %self.kind, count = objects.len(), "in step with the API server");
         }
-        self.state = FeedState { synced: true, held: None, cached_at: None, ..self.state.clone() };
+        self.state = FeedState {
+            synced: true,
+            error: None,
+            held: None,
+            cached_at: None,
+            ..self.state.clone()
+        };
         self.send(Notice::Change(Change::Replace { kind: self.kind, objects })).await?;
         self.tell().await?;
-        // Deletions that only a list told of are looked at once more soon: a list that was wrong without being
-        // so wrong that it is held heals with the next one.
+        Ok(Instant::now() + self.until_relist(is_surprise))
+    }
+
+    /// A read that knows other objects than the watch did is looked at once more soon: one that was wrong,
+    /// without being so wrong that it is held, heals with the next. A cluster that is just busy is asked less
+    /// and less often.
+    fn until_relist(&mut self, is_surprise: bool) -> Duration {
         let clockwork = &self.common.clockwork;
-        let until = if is_loss && !is_first { clockwork.hold } else { clockwork.relist_every };
-        Ok(Instant::now() + self.jitter.percent(until, 90, 110))
+        let soon = clockwork.hold.saturating_mul(1 << self.surprises.min(8));
+        self.surprises = if is_surprise { self.surprises + 1 } else { 0 };
+        let until =
+            if is_surprise { soon.min(clockwork.relist_every) } else { clockwork.relist_every };
+        self.jitter.percent(until, 90, 110)
     }
 
     /// Follows the watch until everything has to be read again.
@@ -269,6 +281,7 @@ impl Feeder {
             }
         };
         if is_useful || opened.elapsed() >= STREAM_USEFUL {
+            // Not after a mere read: a watch that is doubted each time must not be read again each second.
             self.backoff.reset();
         } else {
             self.trouble(why, Trouble::Answered, Duration::ZERO).await?;
