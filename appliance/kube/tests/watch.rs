@@ -1,0 +1,241 @@
+//! The watch against the test API server, on a clock that jumps.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that cannot go on fails its test"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Folder, Heard, client, delete, put, settings, truth};
+use spillway_apiserver::ApiServer;
+use spillway_apiserver::faults::{Fault, Rule};
+use spillway_cluster::Kind;
+use spillway_kube::{Clockwork, Notice, Session, SessionSettings};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn clockwork() -> Clockwork {
+    Clockwork { seed: Some(1), ..Clockwork::default() }
+}
+
+struct Watched {
+    server: ApiServer,
+    session: Session,
+    notices: mpsc::Receiver<Notice>,
+    heard: Heard,
+}
+
+impl Watched {
+    /// A session in step with a server of eight services, slices and nodes.
+    async fn synced(clockwork: Clockwork) -> Self {
+        let server = ApiServer::default();
+        for number in 0..8 {
+            for kind in Kind::ALL {
+                put(&server, kind, &format!("o{number}"), 0);
+            }
+        }
+        let (session, notices) = Session::with_clients(vec![client(&server)], settings(clockwork));
+        let mut watched = Self { server, session, notices, heard: Heard::default() };
+        watched.in_step(PATIENCE).await;
+        watched
+    }
+
+    async fn in_step(&mut self, patience: Duration) -> Duration {
+        let truth = truth(&self.server);
+        let is_there = |heard: &Heard| heard.is_synced() && heard.world == truth;
+        self.heard.until(&mut self.notices, patience, is_there).await.unwrap()
+    }
+
+    /// Makes the next read of everything happen now, with the faults that have been set.
+    fn relist(&mut self) {
+        for resource in ["services", "endpointslices", "nodes"] {
+            self.server.add_fault(Rule::once(Fault::Expired).on(resource));
+        }
+        self.server.cut_streams();
+    }
+
+    async fn listen_for(&mut self, time: Duration) {
+        drop(self.heard.until(&mut self.notices, time, |_| false).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_arrive_one_by_one_without_reading_everything_again() {
+    let mut watched = Watched::synced(clockwork()).await;
+    let replaced = watched.heard.replaced.clone();
+    put(&watched.server, Kind::Service, "o1", 7);
+    put(&watched.server, Kind::EndpointSlice, "new", 1);
+    delete(&watched.server, Kind::Node, "o2");
+    watched.in_step(Duration::from_secs(1)).await;
+    assert_eq!(watched.heard.replaced, replaced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_put_together_when_lists_are_not_streamed() {
+    let paged = Clockwork { streaming_lists: false, page_size: 3, ..clockwork() };
+    let watched = Watched::synced(paged).await;
+    assert_eq!(watched.heard.names(Kind::Node).len(), 8);
+    assert_eq!(watched.heard.replaced[&Kind::Node], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_stream_lists_is_read_in_pages() {
+    let server = ApiServer::default();
+    put(&server, Kind::Service, "a", 1);
+    let refusal = Fault::Answer { code: 422, retry_after_s: None };
+    server.add_fault(Rule::once(refusal).when("watch").times(3));
+    let (_session, mut notices) =
+        Session::with_clients(vec![client(&server)], settings(clockwork()));
+    let mut heard = Heard::default();
+    let took = heard.until(&mut notices, PATIENCE, Heard::is_synced).await.unwrap();
+    assert!(took < Duration::from_millis(100), "not even a retry: {took:?}");
+    assert_eq!(heard.world, truth(&server));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_breaks_off_half_way_is_never_applied() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    let before = watched.heard.world.clone();
+    watched
+        .server
+        .add_fault(Rule::once(Fault::CutAfterBytes { bytes: 2000 }).when("list").always());
+    watched.relist();
+    watched.listen_for(Duration::from_mins(5)).await;
+    assert_eq!(watched.heard.world, before);
+    assert!(!watched.heard.error(Kind::Service).is_empty());
+    watched.server.clear_faults();
+    watched.in_step(Duration::from_mins(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_list_that_breaks_off_half_way_is_never_applied() {
+    let mut watched = Watched::synced(clockwork()).await;
+    let before = watched.heard.world.clone();
+    watched.server.add_fault(Rule::once(Fault::Cut { after: 3 }).when("watch").always());
+    let refusal = Fault::Answer { code: 503, retry_after_s: None };
+    watched.server.add_fault(Rule::once(refusal).when("list").always());
+    watched.relist();
+    watched.listen_for(Duration::from_mins(5)).await;
+    assert_eq!(watched.heard.world, before);
+    watched.server.clear_faults();
+    watched.in_step(Duration::from_mins(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_watch_is_noticed_within_the_idle_timeout_and_resumed() {
+    let mut watched = Watched::synced(clockwork()).await;
+    watched.server.add_fault(Rule::once(Fault::Stall { after: 0 }).when("watch").times(3));
+    watched.server.cut_streams();
+    sleep(Duration::from_secs(1)).await;
+    put(&watched.server, Kind::Service, "o1", 9);
+    let took = watched.in_step(PATIENCE).await;
+    assert!(took <= Duration::from_secs(31), "{took:?}");
+    assert!(took > Duration::from_secs(5), "the stall was none: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_cluster_is_known_to_be_alive() {
+    let mut watched = Watched::synced(clockwork()).await;
+    for _ in 0..10 {
+        watched.listen_for(Duration::from_mins(1)).await;
+        for (kind, feed) in &watched.heard.feeds {
+            let age = Instant::now().into_std() - feed.last_contact.unwrap();
+            assert!(age <= Duration::from_secs(31), "{kind}: {age:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_answer_is_held_until_a_second_one_half_a_minute_later_agrees() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    let before = watched.heard.world.clone();
+    watched.server.add_fault(Rule::once(Fault::EmptyList).always());
+    watched.relist();
+    watched.listen_for(Duration::from_secs(29)).await;
+    assert_eq!(watched.heard.world, before);
+    for kind in Kind::ALL {
+        let held = watched.heard.feeds[&kind].held.clone().unwrap();
+        assert_eq!(held.lost, held.kept, "{kind}");
+    }
+    watched.listen_for(Duration::from_secs(10)).await;
+    assert!(watched.heard.world.is_empty());
+    watched.server.clear_faults();
+    let took = watched.in_step(PATIENCE).await;
+    assert!(took < Duration::from_secs(75), "a surprise is looked at again: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_answer_that_was_a_mistake_is_never_served() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    let before = watched.heard.world.clone();
+    watched.server.add_fault(Rule::once(Fault::EmptyList).on("services").times(2));
+    watched.relist();
+    for _ in 0..60 {
+        watched.listen_for(Duration::from_secs(1)).await;
+        assert_eq!(watched.heard.world, before);
+    }
+    assert_eq!(watched.heard.feeds[&Kind::Service].held, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_can_have_an_empty_answer_applied_at_once() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    watched.server.add_fault(Rule::once(Fault::EmptyList).always());
+    watched.relist();
+    let is_held = |heard: &Heard| heard.feeds.values().all(|feed| feed.held.is_some());
+    watched.heard.until(&mut watched.notices, PATIENCE, is_held).await.unwrap();
+    watched.session.accept();
+    let is_empty = |heard: &Heard| heard.world.is_empty();
+    let took = watched.heard.until(&mut watched.notices, PATIENCE, is_empty).await.unwrap();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_position_is_answered_by_reading_everything_again() {
+    let mut watched = Watched::synced(clockwork()).await;
+    let before = watched.heard.replaced[&Kind::Service];
+    put(&watched.server, Kind::Service, "o1", 5);
+    watched.server.add_fault(Rule::once(Fault::Expired).on("services"));
+    watched.server.cut_streams();
+    watched.in_step(Duration::from_secs(10)).await;
+    watched.listen_for(Duration::from_secs(3)).await;
+    assert_eq!(watched.heard.replaced[&Kind::Service], before + 1);
+}
+
+fn saved(folder: &Folder) -> SessionSettings {
+    let cache = Some(folder.0.join("objects"));
+    SessionSettings { cache, ..settings(clockwork()) }
+}
+
+#[tokio::test]
+async fn what_was_served_is_served_again_after_a_restart_while_the_api_server_is_away() {
+    let folder = Folder::new("restart");
+    let server = ApiServer::default();
+    put(&server, Kind::Service, "a", 1);
+    let (session, mut notices) = Session::with_clients(vec![client(&server)], saved(&folder));
+    let mut first = Heard::default();
+    first.until(&mut notices, PATIENCE, Heard::is_synced).await.unwrap();
+    session.shutdown().await;
+    server.set_down(true);
+    put(&server, Kind::Service, "b", 1);
+    let (_session, mut notices) = Session::with_clients(vec![client(&server)], saved(&folder));
+    let mut second = Heard::default();
+    let is_told = |heard: &Heard| heard.feeds.len() == 3 && heard.replaced.len() == 3;
+    second.until(&mut notices, PATIENCE, is_told).await.unwrap();
+    assert_eq!(second.world, first.world);
+    for feed in second.feeds.values() {
+        assert!(feed.cached_at.is_some() && !feed.synced, "{feed:?}");
+    }
+    server.set_down(false);
+    second.until(&mut notices, PATIENCE, Heard::is_synced).await.unwrap();
+    assert_eq!(second.world, truth(&server));
+    assert!(second.feeds.values().all(|feed| feed.cached_at.is_none()));
+}
