@@ -23,8 +23,12 @@ use tokio::time::sleep;
 
 /// Issue "Must show" 4.
 const SCHEDULES: u64 = 10_000;
-/// By then everything is read again, whatever was believed: two periodic reads, with jitter and waits.
-const HEALED_WITHIN: Duration = Duration::from_mins(25);
+/// A list that lied is found out by the periodic read: two of them, with jitter and waits.
+const LIES_HEALED_WITHIN: Duration = Duration::from_mins(25);
+/// Everything else is noticed when it happens: a stall, a hold and the longest waits one after the other. The
+/// periodic read is switched off there, so that it hides nothing.
+const HEALED_WITHIN: Duration = Duration::from_secs(150);
+const NEVER: Duration = Duration::from_hours(1000);
 
 /// Splitmix64.
 struct Dice(u64);
@@ -46,9 +50,10 @@ impl Dice {
         Kind::ALL[usize::try_from(self.roll(3)).unwrap()]
     }
 
-    fn fault(&mut self) -> Fault {
+    /// `lies`: also lists that leave objects out.
+    fn fault(&mut self, lies: bool) -> Fault {
         let event = self.small();
-        match self.roll(18) {
+        match self.roll(if lies { 20 } else { 18 }) {
             0 => Fault::Cut { after: event },
             1 => Fault::End { after: event },
             2 => Fault::Stall { after: event },
@@ -60,11 +65,11 @@ impl Dice {
             9 => Fault::Garble { event, how: Garble::UnknownType },
             10 => Fault::DropBookmarks,
             11 => Fault::Expired,
-            12 => Fault::EmptyList,
-            13 => Fault::HalfList,
-            14 => Fault::HangUp,
-            15 => Fault::Delay { ms: self.roll(15_000) },
-            16 => Fault::CutAfterBytes { bytes: usize::try_from(self.roll(3_000)).unwrap() },
+            12 => Fault::HangUp,
+            13 | 14 => Fault::Delay { ms: self.roll(15_000) },
+            15 => Fault::CutAfterBytes { bytes: usize::try_from(self.roll(3_000)).unwrap() },
+            18 => Fault::EmptyList,
+            19 => Fault::HalfList,
             _ => {
                 let code = [400, 401, 403, 404, 410, 422, 429, 500, 503, 504];
                 let code = code[usize::try_from(self.roll(10)).unwrap()];
@@ -73,9 +78,9 @@ impl Dice {
         }
     }
 
-    fn rule(&mut self) -> Rule {
+    fn rule(&mut self, lies: bool) -> Rule {
         let times = u32::try_from(self.roll(4)).unwrap() + 1;
-        let rule = Rule::once(self.fault()).times(times);
+        let rule = Rule::once(self.fault(lies)).times(times);
         match self.roll(6) {
             0 => rule.on("services"),
             1 => rule.on("endpointslices"),
@@ -88,7 +93,7 @@ impl Dice {
 }
 
 /// One thing that happens to the cluster or to its API server.
-fn step(dice: &mut Dice, server: &ApiServer, change: u64) {
+fn step(dice: &mut Dice, server: &ApiServer, change: u64, lies: bool) {
     match dice.roll(20) {
         0..=9 => {
             let name = format!("o{}", dice.roll(8));
@@ -99,7 +104,7 @@ fn step(dice: &mut Dice, server: &ApiServer, change: u64) {
                 put(server, kind, &name, change);
             }
         }
-        10..=15 => server.add_fault(dice.rule()),
+        10..=15 => server.add_fault(dice.rule(lies)),
         16 => server.compact(),
         17 => server.cut_streams(),
         18 => server.stall_streams(dice.roll(2) == 0),
@@ -116,7 +121,10 @@ async fn play(seed: u64) -> Result<(), String> {
     for number in 0..dice.roll(12) {
         put(&server, dice.kind(), &format!("o{}", number % 8), number);
     }
+    let lies = dice.roll(2) == 0;
+    let patience = if lies { LIES_HEALED_WITHIN } else { HEALED_WITHIN };
     let clockwork = Clockwork {
+        relist_every: if lies { Clockwork::default().relist_every } else { NEVER },
         streaming_lists: dice.roll(3) != 0,
         page_size: u32::try_from(dice.roll(5)).unwrap() + 1,
         seed: Some(seed),
@@ -129,7 +137,7 @@ async fn play(seed: u64) -> Result<(), String> {
     let (_session, mut notices) = Session::with_clients(clients, settings(clockwork));
     let mut heard = Heard::default();
     for change in 0..8 + dice.roll(16) {
-        step(&mut dice, &server, change);
+        step(&mut dice, &server, change, lies);
         let pause = [0, 1, 300, 2_000, 20_000][usize::try_from(dice.roll(5)).unwrap()];
         sleep(Duration::from_millis(pause)).await;
         drain(&mut heard, &mut notices);
@@ -137,14 +145,14 @@ async fn play(seed: u64) -> Result<(), String> {
     server.clear_faults();
     server.stall_streams(false);
     server.set_down(false);
-    settle(&server, &mut heard, &mut notices, HEALED_WITHIN).await?;
+    settle(&server, &mut heard, &mut notices, patience).await?;
     // It is not only equal by chance: news still comes through. The stream in use may have been spoilt
     // while faults lasted, so it may have to time out first.
     for kind in Kind::ALL {
         put(&server, kind, "news", 1);
         delete(&server, kind, "o1");
     }
-    settle(&server, &mut heard, &mut notices, HEALED_WITHIN).await
+    settle(&server, &mut heard, &mut notices, patience).await
 }
 
 fn drain(heard: &mut Heard, notices: &mut mpsc::Receiver<Notice>) {

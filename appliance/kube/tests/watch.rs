@@ -210,6 +210,60 @@ async fn a_forgotten_position_is_answered_by_reading_everything_again() {
     assert_eq!(watched.heard.replaced[&Kind::Service], before + 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_with_410_before_it_begins_is_no_dead_end() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    let gone = Fault::Answer { code: 410, retry_after_s: None };
+    watched.server.add_fault(Rule::once(gone).when("watch").always());
+    watched.server.cut_streams();
+    sleep(Duration::from_secs(1)).await;
+    put(&watched.server, Kind::Service, "o1", 5);
+    let truth = truth(&watched.server);
+    let is_there = |heard: &Heard| heard.world == truth;
+    let took = watched.heard.until(&mut watched.notices, PATIENCE, is_there).await.unwrap();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_lags_behind_is_not_believed() {
+    let (fresh, stale) = (ApiServer::default(), ApiServer::default());
+    for server in [&fresh, &stale] {
+        put(server, Kind::Service, "a", 1);
+    }
+    put(&fresh, Kind::Service, "b", 1);
+    let clients = vec![client(&fresh), ("https://stale".to_owned(), client(&stale).1)];
+    let (_session, mut notices) = Session::with_clients(clients, settings(clockwork()));
+    let mut heard = Heard::default();
+    heard.until(&mut notices, PATIENCE, Heard::is_synced).await.unwrap();
+    fresh.set_down(true);
+    let is_wrong = |heard: &Heard| heard.world != truth(&fresh);
+    let wrong = heard.until(&mut notices, Duration::from_secs(25), is_wrong).await;
+    assert!(wrong.is_err(), "{:?}", heard.names(Kind::Service));
+    assert!(!heard.error(Kind::Service).is_empty());
+    fresh.set_down(false);
+    stale.set_down(true);
+    put(&fresh, Kind::Service, "c", 1);
+    let is_there = |heard: &Heard| heard.is_synced() && heard.world == truth(&fresh);
+    heard.until(&mut notices, PATIENCE, is_there).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_was_restored_from_a_backup_is_believed_when_it_stands_by_it() {
+    let (before, restored) = (ApiServer::default(), ApiServer::default());
+    for server in [&before, &restored] {
+        put(server, Kind::Service, "a", 1);
+    }
+    put(&before, Kind::Service, "b", 1);
+    let clients = vec![client(&before), ("https://restored".to_owned(), client(&restored).1)];
+    let (_session, mut notices) = Session::with_clients(clients, settings(clockwork()));
+    let mut heard = Heard::default();
+    heard.until(&mut notices, PATIENCE, Heard::is_synced).await.unwrap();
+    before.set_down(true);
+    let is_there = |heard: &Heard| heard.is_synced() && heard.world == truth(&restored);
+    let took = heard.until(&mut notices, PATIENCE, is_there).await.unwrap();
+    assert!(took >= Duration::from_secs(30), "{took:?}");
+}
+
 fn saved(folder: &Folder) -> SessionSettings {
     let cache = Some(folder.0.join("objects"));
     SessionSettings { cache, ..settings(clockwork()) }
