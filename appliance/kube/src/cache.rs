@@ -150,6 +150,10 @@ pub(crate) fn save(path: &Path, cluster: &str, kinds: &[Saved]) -> Result<(), Ca
     if body.len() as u64 + 100 > LEN_MAX {
         return Err(CacheError::TooLong);
     }
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    if let Some(directory) = directory {
+        std::fs::create_dir_all(directory)?;
+    }
     let temporary = temporary(path);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -158,7 +162,6 @@ pub(crate) fn save(path: &Path, cluster: &str, kinds: &[Saved]) -> Result<(), Ca
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
     // The rename itself is safe only when the directory is on disk too.
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
 }

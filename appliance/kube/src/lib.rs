@@ -25,5 +25,6 @@ pub use session::Session;
 pub use settings::{Clockwork, LeaseSettings, SessionSettings};
 pub use watch::guard::Held;
 pub use watch::notice::{FeedState, Notice};
+pub use write::event::utc;
 pub use write::patch::Written;
 pub use write::writer::Writer;

@@ -64,7 +64,7 @@ impl Teller {
 }
 
 /// Now, as the API writes it: six digits of fraction and `Z`, which MicroTime demands and Time takes.
-pub(crate) fn utc() -> String {
+pub fn utc() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
