@@ -7,7 +7,7 @@ PACKAGES=(
     build-essential ca-certificates      # a linker for Rust, a C compiler for DPDK's inline functions; TLS for crates
     pkg-config libdpdk-dev dpdk-dev      # DPDK 22.11; dpdk-testpmd
     clang libclang-dev                   # bindgen, and the BPF programs
-    iproute2 ethtool procps util-linux   # the lab: namespaces, offloads, sysctl, unshare
+    iproute2 nftables ethtool procps util-linux # the lab: namespaces, NodePorts, offloads, sysctl, unshare
     curl python3-venv $(command -v kubectl >/dev/null || echo kubernetes-client) # real clients; one kubectl will do
 )
 HUGEPAGES_FREE_MIN=512 # of 2 MiB each

@@ -15,6 +15,9 @@ use crate::lab::topology::{NodeId, Topology};
 use crate::process::{Process, output, until};
 use crate::programs;
 
+/// The instance that most labs have only.
+pub const FIRST: &str = "spillwayd";
+
 /// The daemon writes this when it forwards.
 const READY: &str = "ready";
 /// EAL, ports and the first health checks.
@@ -36,13 +39,26 @@ pub struct Options {
     pub config: PathBuf,
     /// More overrides, as `key=value`.
     pub settings: Vec<String>,
+    /// Tells the daemons of one lab apart.
+    pub instance: &'static str,
 }
 
 impl Options {
     /// `config/NAME.toml` of this repository.
     pub fn example(name: &str) -> Self {
-        let config = programs::root().join(format!("config/{name}.toml"));
-        Self { config, settings: Vec::new() }
+        Self::file(programs::root().join(format!("config/{name}.toml")))
+    }
+
+    /// A configuration file as it is.
+    pub fn file(config: PathBuf) -> Self {
+        Self { config, settings: Vec::new(), instance: FIRST }
+    }
+
+    /// The lab's second box, which has links and state of its own.
+    #[must_use]
+    pub fn second(mut self) -> Self {
+        self.instance = "spillwayd-2";
+        self
     }
 
     /// One more override.
@@ -56,7 +72,7 @@ impl Options {
     pub fn command(&self, lab: &Lab) -> Result<Command> {
         let mut command = lab.middle().command(programs::path(programs::SPILLWAYD)?);
         command.arg("run").arg("--config").arg(&self.config);
-        for setting in overrides(lab).iter().chain(&self.settings) {
+        for setting in overrides(lab, self.instance).iter().chain(&self.settings) {
             command.arg("--set").arg(setting);
         }
         Ok(command)
@@ -64,29 +80,35 @@ impl Options {
 }
 
 /// What differs per lab, as `key=value`.
-pub fn overrides(lab: &Lab) -> Vec<String> {
+pub fn overrides(lab: &Lab, instance: &str) -> Vec<String> {
+    let second = instance != FIRST;
+    let (front, back) = if second {
+        (lab.second_front_interface(), lab.second_back_interface())
+    } else {
+        (lab.front_interface(), lab.back_interface())
+    };
     let mut settings = vec![
-        format!("name=sw-{}", lab.id()),
-        format!("port.front.interface={}", lab.front_interface()),
-        format!("admin_socket={}", socket(lab).display()),
-        format!("state_dir={}", lab.dir().join("state").display()),
+        format!("name=sw-{}-{instance}", lab.id()),
+        format!("port.front.interface={front}"),
+        format!("admin_socket={}", socket(lab, instance).display()),
+        format!("state_dir={}", lab.dir().join(format!("state-{instance}")).display()),
     ];
-    if lab.back_interface() != lab.front_interface() {
-        settings.push(format!("port.back.interface={}", lab.back_interface()));
+    if back != front {
+        settings.push(format!("port.back.interface={back}"));
     }
     settings
 }
 
 /// The admin socket of a lab's daemon.
-pub fn socket(lab: &Lab) -> PathBuf {
-    lab.dir().join("admin.sock")
+pub fn socket(lab: &Lab, instance: &str) -> PathBuf {
+    lab.dir().join(format!("{instance}.sock"))
 }
 
 impl Daemon {
     /// Starts it and waits until it forwards.
     pub fn start(lab: &Lab, options: &Options) -> Result<Self> {
-        let process = Process::spawn("spillwayd", lab.dir(), &mut options.command(lab)?)?;
-        let mut daemon = Self { process, socket: socket(lab) };
+        let process = Process::spawn(options.instance, lab.dir(), &mut options.command(lab)?)?;
+        let mut daemon = Self { process, socket: socket(lab, options.instance) };
         daemon.process.wait_for_log(READY, READY_TIMEOUT)?;
         Ok(daemon)
     }

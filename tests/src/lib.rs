@@ -14,6 +14,7 @@
 //! What it must never do: depend on the inside of the box. It starts `spillwayd`, asks `spillway`,
 //! and looks at packets and connections, as an operator would.
 
+pub mod cluster;
 pub mod daemon;
 pub mod error;
 pub mod lab;

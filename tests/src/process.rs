@@ -151,11 +151,18 @@ impl Process {
         Ok(line)
     }
 
-    /// Sends a line to its stdin: the next step of a client that waits for one.
+    /// Sends an empty line to its stdin: the next step of a client that waits for one.
     pub fn step(&mut self) -> Result<()> {
+        self.tell("")
+    }
+
+    /// Sends a line to its stdin.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
         let attempt = format!("write to {}", self.name);
         match self.stdin.as_mut() {
-            Some(stdin) => stdin.write_all(b"\n").map_err(LabError::io(attempt)),
+            Some(stdin) => {
+                stdin.write_all(format!("{line}\n").as_bytes()).map_err(LabError::io(attempt))
+            }
             None => Err(LabError::Expectation(format!("{}: its stdin is closed", self.name))),
         }
     }

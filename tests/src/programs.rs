@@ -10,12 +10,18 @@ use crate::error::{LabError, Result};
 pub const SPILLWAYD: &str = "spillwayd";
 /// Its command line.
 pub const SPILLWAY: &str = "spillway";
+/// The Kubernetes API server of the tests.
+pub const API_SERVER: &str = "sw-apiserver";
 /// Servers and clients of the lab.
 pub const LAB_TOOL: &str = "sw-lab-tool";
 
 /// Which package each program is built from.
-const PACKAGES: [(&str, &str); 3] =
-    [("spillway-appliance", SPILLWAYD), ("spillway-cli", SPILLWAY), ("spillway-tests", LAB_TOOL)];
+const PACKAGES: [(&str, &str); 4] = [
+    ("spillway-appliance", SPILLWAYD),
+    ("spillway-cli", SPILLWAY),
+    ("spillway-apiserver", API_SERVER),
+    ("spillway-tests", LAB_TOOL),
+];
 
 /// The repository's root.
 pub fn root() -> PathBuf {

@@ -37,6 +37,23 @@ pub struct Datagrams {
     pub elapsed_ms: u64,
 }
 
+/// One line of `patch`: when the API server was asked and when it had answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patched {
+    /// Nanoseconds since the Unix epoch, as is the other.
+    pub sent_ns: u64,
+    pub answered_ns: u64,
+}
+
+/// One line of `client turn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turned {
+    /// When the first request began that was answered by the one waited for, in nanoseconds since the Unix
+    /// epoch; `None`: none was.
+    pub asked_ns: Option<u64>,
+    pub attempts: u32,
+}
+
 /// One long-lived connection of `client witness`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {

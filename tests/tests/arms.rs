@@ -34,7 +34,7 @@ fn exercise(lab: &Lab, daemon: &Daemon) -> Result<()> {
 fn one_arm_serves_clients_and_nodes_on_the_same_port() {
     sandbox::test(|| {
         let config = programs::root().join("tests/config/one-arm.toml");
-        let options = Options { config, settings: Vec::new() };
+        let options = Options::file(config);
         let (lab, daemon) = lab_with_box(Topology::one_arm(3), &options)?;
         let ports = daemon.ports()?;
         ensure(ports.len() == 1, || format!("{ports:?}"))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spillway_admin::BackendState;
-use spillway_tests::daemon::{Daemon, Options, lab_with_box, socket};
+use spillway_tests::daemon::{Daemon, FIRST, Options, lab_with_box, socket};
 use spillway_tests::error::ensure;
 use spillway_tests::report::Requests;
 use spillway_tests::stall::StallWatch;
@@ -80,7 +80,7 @@ fn sigterm_ends_the_daemon_in_good_order() {
         let (lab, mut daemon) = lab_with_box(Topology::two_arm(1), &options)?;
         let status = daemon.stop()?;
         ensure(status.success(), || format!("{status}: {}", daemon.process().log_tail()))?;
-        ensure(!socket(&lab).exists(), || "the admin socket is left behind".to_owned())?;
+        ensure(!socket(&lab, FIRST).exists(), || "the admin socket is left behind".to_owned())?;
         let error = daemon.ask("status").err().map(|error| error.to_string()).unwrap_or_default();
         ensure(error.contains("exit status: 1"), || format!("spillway status said: {error}"))
     });

@@ -72,7 +72,7 @@ pub(crate) fn write_rc_file(lab: &Lab) -> Result<()> {
     let id = lab.id();
     let programs_dir = programs::path(programs::SPILLWAY)?;
     let programs_dir = programs_dir.parent().unwrap_or(Path::new("/")).display().to_string();
-    let socket = daemon::socket(lab);
+    let socket = daemon::socket(lab, daemon::FIRST);
     let text = format!(
         "export PATH='{programs_dir}':$PATH SPILLWAY_ADMIN_SOCKET='{socket}'\n\
          client() {{ ip netns exec sw-{id}-client \"$@\"; }}\n\

@@ -14,6 +14,7 @@ mod vlan;
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +29,20 @@ pub const HTTP_PORT: u16 = 80;
 /// UDP port of the servers on the nodes.
 pub const ECHO_PORT: u16 = 7777;
 
+/// TCP port of the servers in pods.
+pub const POD_PORT: u16 = 8080;
+
+/// `spec.healthCheckNodePort` of the lab's one Service with policy Local; the nodes answer it themselves.
+pub const HEALTH_CHECK_NODE_PORT: u16 = 31_999;
+
+/// A pod: where it runs and what its server calls itself.
+#[derive(Copy, Clone, Debug)]
+pub struct Pod<'a> {
+    pub node: NodeId,
+    pub name: &'a str,
+    pub address: Ipv4Addr,
+}
+
 /// A lab. Dropping it ends its servers and deletes its namespaces.
 #[derive(Debug)]
 pub struct Lab {
@@ -39,6 +54,8 @@ pub struct Lab {
     client: Namespace,
     middle: Namespace,
     nodes: Vec<(NodeId, Namespace)>,
+    /// Beside the first: another way from another client to the same nodes.
+    second: Option<Namespace>,
     switch: Namespace,
 }
 
@@ -61,6 +78,7 @@ impl Lab {
             middle: create("box")?,
             switch: create("sw")?,
             servers: Vec::new(),
+            second: None,
             id,
             dir,
             topology,
@@ -103,6 +121,66 @@ impl Lab {
     /// Where the box runs.
     pub fn middle(&self) -> &Namespace {
         &self.middle
+    }
+
+    /// A second pair of links for a second box in the same place, and a client of its own that has the
+    /// first one's address: as if routers sent the one client's packets here or there.
+    pub fn add_second_box(&mut self) -> Result<()> {
+        let client = Namespace::create(format!("sw-{}-client2", self.id))?;
+        let front = self.second_front_interface();
+        pair(End(&front, &self.middle), End(&self.link("c2"), &client))?;
+        self.plug(&self.second_back_interface(), &self.middle, "sb2")?;
+        client.ip(&format!("addr add {CLIENT}/24 dev {}", self.link("c2")))?;
+        self.second = Some(client);
+        Ok(())
+    }
+
+    /// The second box's client.
+    pub fn second_client(&self) -> Result<&Namespace> {
+        let missing = || LabError::Expectation("this lab has no second box".to_owned());
+        self.second.as_ref().ok_or_else(missing)
+    }
+
+    /// Name of the second box's interface towards its client.
+    pub fn second_front_interface(&self) -> String {
+        self.link("f2")
+    }
+
+    /// Name of the second box's interface towards the nodes.
+    pub fn second_back_interface(&self) -> String {
+        self.link("b2")
+    }
+
+    /// Starts a server on a pod's address: it lies on the node's loopback, and the node is its router.
+    pub fn start_pod(&self, pod: Pod<'_>) -> Result<Process> {
+        let Pod { node, name, address } = pod;
+        let namespace = self.node(node)?;
+        namespace.ip(&format!("addr replace {address}/32 dev lo"))?;
+        let words = format!("serve --name {name} --address {address} --http {POD_PORT}");
+        let mut command = Self::tool(namespace, &words)?;
+        let mut server = Process::spawn(&format!("pod-{name}"), &self.dir, &mut command)?;
+        server.line()?;
+        Ok(server)
+    }
+
+    /// Starts what kube-proxy answers on a node; see `sw-lab-tool node-health --help`.
+    pub fn start_node_health(&self, node: NodeId, service_port: Option<u16>) -> Result<Process> {
+        let service = service_port.map(|port| format!(" --service {port}")).unwrap_or_default();
+        let mut command = Self::tool(self.node(node)?, &format!("node-health{service}"))?;
+        let name = format!("health-{}", node.name());
+        let mut process = Process::spawn(&name, &self.dir, &mut command)?;
+        process.line()?;
+        Ok(process)
+    }
+
+    /// Makes every NodePort of a node lead to its server, as kube-proxy's rules lead to a local pod.
+    pub fn open_node_ports(&self, node: NodeId) -> Result<()> {
+        let rules = format!(
+            "table ip nat {{\n chain prerouting {{\n type nat hook prerouting priority -100\n \
+             tcp dport != {HEALTH_CHECK_NODE_PORT} tcp dport 30000-32767 redirect to :{HTTP_PORT}\n \
+             udp dport 30000-32767 redirect to :{ECHO_PORT}\n }}\n}}\n"
+        );
+        self.node(node)?.run(&["nft", &rules]).map(drop)
     }
 
     /// All nodes, from the first to the last.

@@ -7,16 +7,19 @@ mod echo;
 mod hold;
 mod http;
 mod load;
-mod node_endpoints;
+mod node_health;
+mod patch;
 mod refused;
 mod request;
 mod serve;
 mod steps;
+mod turn;
 mod udp;
 mod witness;
 
 use std::io::{self, Write};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,6 +40,9 @@ enum Command {
         /// What the server calls itself.
         #[arg(long)]
         name: String,
+        /// Address that it listens on for HTTP; a pod has one of its own.
+        #[arg(long, default_value_t = Ipv4Addr::UNSPECIFIED)]
+        address: Ipv4Addr,
         /// TCP port for HTTP.
         #[arg(long)]
         http: u16,
@@ -44,13 +50,20 @@ enum Command {
         #[arg(long)]
         udp: Option<u16>,
     },
-    /// What kube-proxy says at a healthCheckNodePort.
-    NodeEndpoints {
+    /// What kube-proxy answers on a node, told by lines on stdin: `endpoints N`, `healthy`, `unhealthy`,
+    /// `deaf` (connections are refused).
+    NodeHealth {
+        /// TCP port of `/healthz`, kube-proxy's 10256.
+        #[arg(long, default_value_t = 10_256)]
+        healthz: u16,
+        /// TCP port of a Service's `healthCheckNodePort`.
         #[arg(long)]
-        port: u16,
-        /// Holds the number of endpoints; read for each request.
+        service: Option<u16>,
+    },
+    /// Patches an object of the cluster for each line on stdin, `PATH BODY`, and says when.
+    Patch {
         #[arg(long)]
-        file: std::path::PathBuf,
+        kubeconfig: PathBuf,
     },
     /// The bytes that `/big?bytes=N` answers, on stdout.
     Big {
@@ -109,6 +122,11 @@ enum Client {
         #[arg(long, default_value_t = 1)]
         datagrams: u32,
     },
+    /// Asks again and again until the server answers whose name came on stdin; `-`: until nobody does.
+    Turn {
+        #[arg(long)]
+        to: SocketAddrV4,
+    },
     /// One attempt to reach what should refuse.
     Refused {
         #[arg(long)]
@@ -141,8 +159,9 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> io::Result<()> {
     match command {
-        Command::Serve { name, http, udp } => serve::run(name, http, udp).await,
-        Command::NodeEndpoints { port, file } => node_endpoints::run(port, file).await,
+        Command::Serve { name, address, http, udp } => serve::run(name, address, http, udp).await,
+        Command::NodeHealth { healthz, service } => node_health::run(healthz, service).await,
+        Command::Patch { kubeconfig } => patch::run(kubeconfig).await,
         Command::Big { bytes } => big(bytes),
         Command::Client(client) => run_client(client).await,
     }
@@ -154,6 +173,7 @@ async fn run_client(client: Client) -> io::Result<()> {
             print_report(&load::fixed(to, requests, parallel).await)
         }
         Client::Load { to, parallel } => print_report(&load::endless(to, parallel).await),
+        Client::Turn { to } => turn::run(to).await,
         Client::Hold { to, connections } => hold::run(to, connections).await,
         Client::Witness { to, connections, interval_ms } => {
             let interval = Duration::from_millis(interval_ms);

@@ -21,6 +21,13 @@ pub(crate) struct Answer {
     took: Duration,
 }
 
+impl Answer {
+    /// The server's name.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+}
+
 /// A step that failed, in words that can be counted.
 pub(crate) type Failure = String;
 

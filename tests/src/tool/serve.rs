@@ -9,7 +9,7 @@
 //! | `GET /records`, `Upgrade: records` | 101, then every byte comes back |
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 
 use spillway_tests::pattern::{self, Digest};
@@ -22,8 +22,14 @@ use crate::http::{self, Request};
 /// Pending connections: a burst of a thousand must not be answered with silence.
 const BACKLOG: u32 = 4096;
 
-pub(crate) async fn run(name: String, http_port: u16, udp_port: Option<u16>) -> io::Result<()> {
-    let listener = listen(http_port)?;
+/// `address`: where it listens; a pod's server has an address of its own.
+pub(crate) async fn run(
+    name: String,
+    address: Ipv4Addr,
+    http_port: u16,
+    udp_port: Option<u16>,
+) -> io::Result<()> {
+    let listener = listen(SocketAddrV4::new(address, http_port))?;
     let name: Rc<str> = name.into();
     let tasks = LocalSet::new();
     if let Some(port) = udp_port {
@@ -36,11 +42,11 @@ pub(crate) async fn run(name: String, http_port: u16, udp_port: Option<u16>) -> 
     tasks.run_until(accept(listener, name)).await
 }
 
-pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
+pub(crate) fn listen(at: SocketAddrV4) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // A server that was killed comes back while its old connections still rest.
     socket.set_reuseaddr(true)?;
-    socket.bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+    socket.bind(at.into())?;
     socket.listen(BACKLOG)
 }
 

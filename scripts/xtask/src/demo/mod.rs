@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use spillway_admin::BackendState;
-use spillway_tests::daemon::{Daemon, Options, overrides};
+use spillway_tests::daemon::{Daemon, FIRST, Options, overrides};
 use spillway_tests::lab::topology::{FRONT, NodeId};
 use spillway_tests::process::{Process, output};
 use spillway_tests::report::{Requests, Witness};
@@ -89,7 +89,7 @@ fn play(headings: &mut Headings, lab: &mut Lab, slot: &mut Option<Daemon>) -> Re
     headings.next("The box")?;
     let begin = Instant::now();
     let daemon = slot.insert(Daemon::start(lab, &Options::example("static"))?);
-    let settings = overrides(lab).join(" \\\n       --set ");
+    let settings = overrides(lab, FIRST).join(" \\\n       --set ");
     let words = format!("spillwayd run --config config/static.toml \\\n       --set {settings}");
     show::command(&words, "")?;
     show::say(&format!("Ready after {:.1} s.", begin.elapsed().as_secs_f64()))?;
