@@ -1,29 +1,30 @@
-//! The control loop: model and health become Generations, and the workers get them.
+//! The control loop: the cluster, the configuration and health become Generations, and the workers get them.
+//!
+//! ```text
+//! watch ─ Notice → Link (Cluster → View) ─┐
+//! configuration ──────────────────────────┴→ Builder (Judge ← Turn ─ host stack) → Tables → Publisher
+//! workers acknowledge → Link (Herald → status, events)
+//! ```
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod builder;
+mod herald;
+mod link;
+mod shown;
+
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use spillway_control::health::{Extremes, Judge, Moment, Turn};
-use spillway_control::settings::Settings;
-use spillway_lb::hash::HashKey;
-use spillway_lb::snapshot::{Identities, Snapshot};
-use spillway_lb::tables::Tables;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::desk::Desk;
-use crate::host_thread::Order;
 use crate::publish::Publisher;
+pub(crate) use builder::Builder;
+pub(crate) use link::Link;
+use link::News;
 
-/// Builds Generations. Before the workers run it has nobody to publish to.
-#[derive(Debug)]
-pub(crate) struct Builder {
-    settings: Arc<Settings>,
-    key: HashKey,
-    identities: Identities,
-    /// What the health checks have said so far. Shared with the desk, which shows it.
-    judge: Arc<Mutex<Judge>>,
-}
+/// How often the workers are asked what they serve while a write waits for them. They answer within a burst.
+const ACKNOWLEDGE_POLL: Duration = Duration::from_millis(2);
 
 /// The control loop of a running box.
 #[derive(Debug)]
@@ -32,31 +33,20 @@ pub(crate) struct Control {
     publisher: Publisher,
     desk: Arc<Desk>,
     turns: UnboundedReceiver<Turn>,
+    /// `None`: static mode.
+    link: Option<Link>,
     /// As they were last reported.
     extremes: Extremes,
 }
 
-impl Builder {
-    pub(crate) fn new(settings: Arc<Settings>, key: HashKey) -> Self {
-        let mut judge = Judge::default();
-        judge.set_model(&settings.model);
-        let judge = Arc::new(Mutex::new(judge));
-        Self { settings, key, identities: Identities::default(), judge }
-    }
-
-    pub(crate) fn judge(&self) -> Arc<Mutex<Judge>> {
-        Arc::clone(&self.judge)
-    }
-
-    /// The next Generation: as it is shown, and as the workers use it.
-    pub(crate) fn build(&mut self, now: Moment) -> (Arc<Snapshot>, Tables) {
-        let Self { settings, key, identities, judge } = self;
-        let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
-        let standings = |service: &_| judge.standings(service, now);
-        let snapshot = identities.snapshot(&settings.model, standings);
-        let tables = Tables::compile(&snapshot, &settings.network, *key);
-        (Arc::new(snapshot), tables)
-    }
+/// What woke the loop.
+enum Wake {
+    Turn(Option<Turn>),
+    News(News),
+    /// A backend that was held may leave.
+    Due,
+    /// The workers may have acknowledged.
+    Acknowledged,
 }
 
 impl Control {
@@ -66,45 +56,78 @@ impl Control {
         publisher: Publisher,
         desk: Arc<Desk>,
         turns: UnboundedReceiver<Turn>,
+        link: Option<Link>,
     ) -> Self {
-        let model = &builder.settings.model;
-        let v4 = |address: IpAddr| match address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        };
-        let frontends = model.services.iter().flat_map(|service| &service.frontends);
-        let backends = model.services.iter().flat_map(|service| &service.backends);
-        let frontends: Vec<Ipv4Addr> =
-            frontends.filter_map(|frontend| v4(frontend.address)).collect();
-        let backends: Vec<Ipv4Addr> = backends.filter_map(|backend| v4(backend.address)).collect();
-        let checks = builder.judge.lock().unwrap_or_else(PoisonError::into_inner).checks();
-        desk.host.order(Order::Serve { frontends, backends, checks });
-        Self { builder, publisher, desk, turns, extremes: Extremes::default() }
+        desk.host.order(builder.order());
+        Self { builder, publisher, desk, turns, link, extremes: Extremes::default() }
     }
 
     /// Waits for news and publishes what follows from them.
     pub(crate) async fn step(&mut self) {
-        let due = self.judge().next_change();
-        let wait = due.map(|due| due.since(self.now()));
-        let changed = tokio::select! {
-            turn = self.turns.recv() => match turn {
-                Some(turn) => self.note(&turn),
-                // The host stack is gone: what is known is served on.
-                None => return std::future::pending().await,
-            },
-            () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => true,
+        let wake = self.wake().await;
+        let mut changed = match wake {
+            Wake::Turn(Some(turn)) => self.note(&turn),
+            // The host stack is gone: what is known is served on.
+            Wake::Turn(None) => return std::future::pending().await,
+            Wake::Due => true,
+            Wake::News(news) => self.hear(news),
+            Wake::Acknowledged => false,
         };
-        let mut changed = changed;
         // What has come meanwhile goes into the same Generation.
         while let Ok(more) = self.turns.try_recv() {
             changed |= self.note(&more);
         }
-        if !changed {
-            return;
+        if changed {
+            self.publish();
         }
-        let (snapshot, tables) = self.builder.build(self.now());
-        tracing::info!(generation = snapshot.generation.get(), "publishing");
+        if let Some(link) = &mut self.link {
+            link.work(self.publisher.adopted());
+        }
+    }
+
+    /// Stops watching, and gives the Lease back.
+    pub(crate) async fn stop(self) {
+        if let Some(link) = self.link {
+            link.stop().await;
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let due = self.judge().next_change();
+        let wait = due.map(|due| due.since(self.now()));
+        let adopted = self.publisher.adopted();
+        let waits = self.link.as_ref().is_some_and(|link| link.waits_for(adopted));
+        let link = &mut self.link;
+        let news = async move {
+            match link {
+                Some(link) => link.news().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            turn = self.turns.recv() => Wake::Turn(turn),
+            news = news => Wake::News(news),
+            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Wake::Due,
+            () = tokio::time::sleep(ACKNOWLEDGE_POLL), if waits => Wake::Acknowledged,
+        }
+    }
+
+    /// Takes in what the cluster says; true when something else is to be served.
+    fn hear(&mut self, news: News) -> bool {
+        let Some(view) = self.link.as_mut().and_then(|link| link.take(news)) else { return false };
+        self.builder.set_view(&view);
+        self.desk.host.order(self.builder.order());
+        true
+    }
+
+    fn publish(&mut self) {
+        let previous = self.publisher.newest().cloned();
+        let (snapshot, tables) = self.builder.build(self.now(), previous.as_deref());
+        tracing::debug!(generation = snapshot.generation.get(), "publishing");
         self.publisher.publish(tables);
+        if let Some(link) = &mut self.link {
+            link.built(snapshot.generation);
+        }
         self.desk.set_snapshot(snapshot);
         self.report_extremes();
     }
@@ -114,7 +137,7 @@ impl Control {
     }
 
     fn judge(&self) -> MutexGuard<'_, Judge> {
-        self.builder.judge.lock().unwrap_or_else(PoisonError::into_inner)
+        self.builder.judge().lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in a turn; true when a standing may follow from it.

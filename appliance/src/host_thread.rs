@@ -14,6 +14,7 @@ use capsule::{Receiver, Sender, Single};
 use spillway_control::health::{self, Check, Turn};
 use spillway_host::{Host, HostCounters, Moment, NeighborRow, Transmit};
 use spillway_lb::ids::PortId;
+use spillway_lb::model::Route;
 
 use crate::egress::ForHost;
 
@@ -27,6 +28,7 @@ pub(crate) enum Order {
     Serve {
         frontends: Vec<Ipv4Addr>,
         backends: Vec<Ipv4Addr>,
+        routes: Vec<Route>,
         checks: Vec<Arc<Check>>,
     },
     View(tokio::sync::oneshot::Sender<View>),
@@ -92,8 +94,10 @@ fn run(mut host: Host, mut wiring: Wiring, inbox: &mpsc::Receiver<Order>) {
         let now = Moment::from_elapsed(wiring.started.elapsed());
         match inbox.try_recv() {
             Ok(Order::Stop) | Err(mpsc::TryRecvError::Disconnected) => return,
-            Ok(Order::Serve { frontends, backends, checks }) => {
+            Ok(Order::Serve { frontends, backends, routes, checks }) => {
                 host.set_owned(now, frontends);
+                // Before the backends, whose next hops they decide.
+                host.set_routes(now, routes);
                 host.set_backends(now, backends);
                 host.set_checks(now, checks);
                 let stretch = host.counters().probes_stretch_percent;

@@ -62,10 +62,20 @@ impl Publisher {
         self.release();
     }
 
+    /// The newest Generation that every worker serves.
+    pub(crate) fn adopted(&self) -> Generation {
+        let adopted = self.slots.iter().map(|slot| slot.adopted.load(Ordering::Acquire)).min();
+        Generation::new(adopted.unwrap_or(u64::MAX))
+    }
+
+    /// What was published last.
+    pub(crate) fn newest(&self) -> Option<&Arc<Tables>> {
+        self.kept.last()
+    }
+
     /// Lets go of Generations that no worker uses any more.
     fn release(&mut self) {
-        let adopted = self.slots.iter().map(|slot| slot.adopted.load(Ordering::Acquire)).min();
-        let oldest = adopted.unwrap_or(u64::MAX);
+        let oldest = self.adopted().get();
         let newest = self.kept.last().map_or(0, |tables| tables.generation.get());
         self.kept.retain(|tables| {
             let generation = tables.generation.get();

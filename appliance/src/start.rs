@@ -21,7 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::admin;
-use crate::control::{Builder, Control};
+use crate::control::{Builder, Control, Link};
+use crate::desk::cluster::ClusterDesk;
 use crate::desk::{Desk, Served};
 use crate::fabric::{Crew, Fabric, HostEnds, Shared};
 use crate::host_thread::{HostThread, Wiring};
@@ -55,7 +56,15 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let eal = start_eal(&settings)?;
     let pool = Arc::new(Mempool::create(&eal, &pool_settings(&settings))?);
     let ports = ports::start(&eal, &settings, &pool, random()?)?;
-    let running = Running::start(&eal, pool, ports, &Arc::new(settings))?;
+    let link = match &settings.kubernetes {
+        Some(kubernetes) => {
+            let _inside = runtime.enter();
+            let run = u64::from_ne_bytes(random()?);
+            Some(Link::start(kubernetes.clone(), &settings.name, run)?)
+        }
+        None => None,
+    };
+    let running = Running::start(&eal, pool, ports, &Arc::new(settings), link)?;
     runtime.block_on(running.serve(listener, scrapes))
 }
 
@@ -166,6 +175,7 @@ impl Running {
         pool: Arc<Mempool>,
         ports: Vec<RunningPort>,
         settings: &Arc<Settings>,
+        link: Option<(Link, Arc<ClusterDesk>)>,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let key = random_key()?;
@@ -187,8 +197,8 @@ impl Running {
         )?;
         let count = usize::from(ports::worker_count(settings));
         let mut builder = Builder::new(Arc::clone(settings), key);
-        let (snapshot, tables) = builder.build(Moment::ZERO);
-        let served = Served { snapshot, judge: builder.judge() };
+        let (snapshot, tables) = builder.build(Moment::ZERO, None);
+        let served = Served { snapshot, judge: Arc::clone(builder.judge()) };
         let tables = Arc::new(tables);
         let publisher = Publisher::new(count, Arc::clone(&tables));
         let shared = Shared {
@@ -206,11 +216,13 @@ impl Running {
         let wiring = Wiring { from_workers, to_worker, pool, turns, started };
         let host = HostThread::start(host, wiring).context("cannot start the host stack")?;
         let mailboxes = crew.mailboxes.clone();
-        let desk = Desk::new(Arc::clone(settings), started, facts, host, None, served, mailboxes);
+        let (link, cluster) = link.unzip();
+        let desk =
+            Desk::new(Arc::clone(settings), started, facts, host, cluster, served, mailboxes);
         let desk = Arc::new(desk);
         Ok(Self {
             crew,
-            control: Control::new(builder, publisher, Arc::clone(&desk), arrivals),
+            control: Control::new(builder, publisher, Arc::clone(&desk), arrivals, link),
             desk,
             ports: open,
             name: settings.name.clone(),
@@ -252,7 +264,7 @@ impl Running {
         tracing::info!("stopping");
         served.shutdown().await;
         self.crew.stop()?;
-        drop(self.control);
+        self.control.stop().await;
         let desk = Arc::into_inner(self.desk);
         if !desk.is_none_or(|desk| desk.host.stop()) {
             tracing::error!("the host stack had panicked");

@@ -109,6 +109,11 @@ impl Cluster {
         &self.index
     }
 
+    /// Who has which address.
+    pub fn book(&self) -> &AddressBook {
+        &self.book
+    }
+
     pub fn policy(&self) -> &Policy {
         &self.policy
     }

@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 pub(crate) const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// Orders that may wait for the control loop.
-#[allow(dead_code, reason = "called once a box has a cluster as its source")]
 const ORDERS_MAX: usize = 16;
 
 /// The watch of one kind of object.
@@ -89,7 +88,6 @@ pub(crate) struct ClusterDesk {
 
 impl ClusterDesk {
     /// With the control loop's end of the orders.
-    #[allow(dead_code, reason = "called once a box has a cluster as its source")]
     pub(crate) fn new(view: ClusterView) -> (Self, mpsc::Receiver<ClusterOrder>) {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         (Self { view: RwLock::new(Arc::new(view)), orders }, inbox)
@@ -101,7 +99,6 @@ impl ClusterDesk {
     }
 
     /// The control loop's side.
-    #[allow(dead_code, reason = "called once a box has a cluster as its source")]
     pub(crate) fn set_view(&self, view: ClusterView) {
         let view = Arc::new(view);
         *self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner) = view;

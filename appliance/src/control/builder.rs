@@ -1,0 +1,88 @@
+//! What is to be served becomes Generations.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use spillway_cluster::View;
+use spillway_control::health::{Judge, Moment};
+use spillway_control::settings::Settings;
+use spillway_lb::hash::HashKey;
+use spillway_lb::model::Model;
+use spillway_lb::snapshot::{Identities, Snapshot};
+use spillway_lb::tables::Tables;
+
+use crate::host_thread::Order;
+
+/// Builds Generations. Before the workers run it has nobody to publish to.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    settings: Arc<Settings>,
+    key: HashKey,
+    identities: Identities,
+    /// The configuration's Services first, then the cluster's.
+    model: Model,
+    /// What the health checks have said so far. Shared with the desk, which shows it.
+    judge: Arc<Mutex<Judge>>,
+}
+
+impl Builder {
+    pub(crate) fn new(settings: Arc<Settings>, key: HashKey) -> Self {
+        let model = settings.model.clone();
+        let mut judge = Judge::default();
+        judge.set_model(&model);
+        let judge = Arc::new(Mutex::new(judge));
+        Self { settings, key, identities: Identities::default(), model, judge }
+    }
+
+    pub(crate) fn judge(&self) -> &Arc<Mutex<Judge>> {
+        &self.judge
+    }
+
+    /// Puts what the cluster wants beside what the configuration says.
+    pub(crate) fn set_view(&mut self, view: &View) {
+        let Model { services, routes } = &self.settings.model;
+        self.model = Model {
+            services: services.iter().chain(&view.model.services).cloned().collect(),
+            routes: routes.iter().chain(&view.model.routes).copied().collect(),
+        };
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner).set_model(&self.model);
+    }
+
+    /// What the host stack has to know.
+    pub(crate) fn order(&self) -> Order {
+        let v4 = |address: IpAddr| match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        };
+        let services = &self.model.services;
+        let frontends = services.iter().flat_map(|service| &service.frontends);
+        let mut frontends: Vec<Ipv4Addr> =
+            frontends.filter_map(|frontend| v4(frontend.address)).collect();
+        frontends.sort_unstable();
+        frontends.dedup();
+        let backends = services.iter().flat_map(|service| &service.backends);
+        let mut backends: Vec<Ipv4Addr> =
+            backends.filter_map(|backend| v4(backend.address)).collect();
+        backends.sort_unstable();
+        backends.dedup();
+        let checks = self.judge.lock().unwrap_or_else(PoisonError::into_inner).checks();
+        Order::Serve { frontends, backends, routes: self.model.routes.clone(), checks }
+    }
+
+    /// The next Generation: as it is shown, and as the workers use it. What did not change since
+    /// `previous` is shared with it.
+    pub(crate) fn build(
+        &mut self,
+        now: Moment,
+        previous: Option<&Tables>,
+    ) -> (Arc<Snapshot>, Tables) {
+        let Self { settings, key, identities, model, judge } = self;
+        let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = identities.snapshot(model, |service| judge.standings(service, now));
+        let tables = match previous {
+            Some(previous) => Tables::compile_after(previous, &snapshot, &settings.network, *key),
+            None => Tables::compile(&snapshot, &settings.network, *key),
+        };
+        (Arc::new(snapshot), tables)
+    }
+}
