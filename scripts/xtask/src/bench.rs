@@ -1,5 +1,7 @@
 //! `xtask bench`: measures what was built for speed.
 
+mod propagate;
+
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -18,11 +20,20 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<OsString>,
     },
+    /// How long a change in the API takes to the first packet on the new path. Some minutes.
+    Propagate(propagate::Arguments),
 }
 
-/// Becomes the program that measures, of the release build whatever the build of this one.
+/// The data plane is measured by a program of the release build, whatever the build of this one: it takes this
+/// one's place.
 pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
-    let Bench::Packet { options } = bench;
+    match bench {
+        Bench::Packet { options } => packet(&options),
+        Bench::Propagate(arguments) => propagate::run(&arguments),
+    }
+}
+
+fn packet(options: &[OsString]) -> Result<ExitCode> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let program =
         target.unwrap_or_else(|| programs::root().join("target")).join("release/sw-bench");
