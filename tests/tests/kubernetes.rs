@@ -94,6 +94,18 @@ fn a_service_made_with_kubectl_gets_an_address_at_once_and_serves_until_it_is_de
         )?;
         wait_for_servers(&lab, &daemon, "172.26.50.110:80", &["n1", "n3"])?;
 
+        for node in ["n1", "n3"] {
+            let label = "node.kubernetes.io/exclude-from-external-load-balancers=true";
+            cluster.kubectl(&format!("label node {node} {label}"))?;
+        }
+        until("an event that says that no node is left", PATIENCE, || {
+            let events = cluster.kubectl("get events")?;
+            Ok(events.contains("UnAvailableLoadBalancer").then_some(()))
+        })?;
+        let refused: Refusal =
+            lab.start_client("refused --to 172.26.50.110:80 --protocol tcp")?.report()?;
+        ensure(refused.outcome == "refused", || format!("{refused:?}"))?;
+
         let service = cluster.kubectl("get service web -o jsonpath={.metadata.finalizers}")?;
         ensure(service.contains("load-balancer-cleanup"), || service)?;
         cluster.kubectl("delete service web --timeout=10s")?;

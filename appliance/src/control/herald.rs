@@ -8,11 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use spillway_cluster::status::{Circumstances, plan};
-use spillway_cluster::translate::Promise;
+use spillway_cluster::events::{Draft, Reason};
+use spillway_cluster::status::{Circumstances, Write, plan};
+use spillway_cluster::translate::{Promise, Promised};
 use spillway_cluster::{Cluster, ObjectKey, View};
 use spillway_kube::{Writer, Written, utc};
 use spillway_lb::ids::Generation;
+use spillway_lb::model::ServiceKind;
 
 /// One Service and how far its object is.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Herald {
     entries: BTreeMap<ObjectKey, Entry>,
     /// Whose object may have to change.
     dirty: BTreeSet<ObjectKey>,
+    /// Promised, with nowhere to send anybody.
+    unavailable: BTreeSet<ObjectKey>,
     counters: HeraldCounters,
 }
 
@@ -51,6 +55,7 @@ impl Herald {
             class,
             entries: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            unavailable: BTreeSet::new(),
             counters: HeraldCounters::default(),
         }
     }
@@ -91,6 +96,28 @@ impl Herald {
         }
         let entries = &self.entries;
         self.dirty.retain(|key| entries.contains_key(key));
+    }
+
+    /// Tells of Services that have an address and nobody behind it, once each time that it comes about.
+    pub(crate) fn warn_of_empty(&mut self, view: &View) {
+        let has_backends: BTreeSet<&str> = (view.model.services.iter())
+            .filter(|it| it.kind == ServiceKind::LoadBalancer && !it.backends.is_empty())
+            // `namespace/name:port`
+            .filter_map(|it| it.name.split(':').next())
+            .collect();
+        let served = view.intents.iter().filter(|it| matches!(it.state, Promised::Serve { .. }));
+        let empty: Vec<&Arc<Promise>> =
+            served.filter(|it| !has_backends.contains(it.service.to_string().as_str())).collect();
+        for promise in &empty {
+            if self.unavailable.contains(&promise.service) {
+                continue;
+            }
+            let reason = Reason::UnAvailableLoadBalancer;
+            let (service, uid) = (promise.service.clone(), promise.uid.clone());
+            let message = reason.message().unwrap_or_default().to_owned();
+            self.writer.submit(vec![Write::Event(Draft { service, uid, reason, message })]);
+        }
+        self.unavailable = empty.into_iter().map(|it| it.service.clone()).collect();
     }
 
     /// What was promised before this Generation was built, it keeps.

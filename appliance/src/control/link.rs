@@ -130,6 +130,9 @@ impl Link {
         if is_new {
             self.view = Arc::clone(&view);
             self.herald.promise(&view);
+            if self.is_leader {
+                self.herald.warn_of_empty(&view);
+            }
         }
         self.show();
         is_new.then_some(view)
