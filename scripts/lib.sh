@@ -54,7 +54,7 @@ prepare() { install_packages; require_rust; reserve_hugepages; }
 # Builds as whoever called us, then runs an xtask as root: labs need network namespaces.
 run_task() {
     say "cargo build (the first time takes some minutes)"
-    cargo build --locked -p xtask -p spillway-appliance -p spillway-cli -p spillway-tests --bins
+    cargo build --locked --workspace --bins # what scripts/test builds too: one set of features, built once
     local root=(); [ "$(id -u)" = 0 ] || root=(sudo --)
     exec "${root[@]}" env SPILLWAY_PREBUILT=yes "${CARGO_TARGET_DIR:-target}/debug/xtask" "$@"
 }
