@@ -197,6 +197,12 @@ fn the_dual_stack_recording_is_served_as_its_table_says() {
 }
 
 #[test]
+fn a_cut_stream_and_410_in_every_stream_change_nothing_of_what_is_served() {
+    replay("c-errors", BackendMode::Node, false);
+    replay("c-errors", BackendMode::Pod, false);
+}
+
+#[test]
 fn after_every_event_the_view_is_that_of_a_fresh_cluster() {
     for (name, ipv6) in [("a-manual", false), ("d-dualstack", true)] {
         for mode in [BackendMode::Node, BackendMode::Pod] {
