@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PACKAGES=(
     build-essential ca-certificates      # a linker for Rust, a C compiler for DPDK's inline functions; TLS for crates
     pkg-config libdpdk-dev dpdk-dev      # DPDK 22.11; dpdk-testpmd
-    clang libclang-dev                   # bindgen, and the BPF programs
+    clang libclang-dev libbpf-dev        # bindgen; the BPF programs
     iproute2 nftables ethtool procps util-linux # the lab: namespaces, NodePorts, offloads, sysctl, unshare
     curl python3-venv $(command -v kubectl >/dev/null || echo kubernetes-client) # real clients; one kubectl will do
 )

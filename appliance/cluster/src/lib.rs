@@ -18,6 +18,7 @@ pub mod election;
 pub mod eligibility;
 pub mod events;
 pub mod index;
+pub mod node;
 pub mod object;
 pub mod policy;
 pub mod pool;

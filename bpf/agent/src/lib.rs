@@ -1,0 +1,21 @@
+//! `spillway-node`: Services on a cluster node by eBPF, without kube-proxy.
+//!
+//! ```text
+//! API server ─ spillway-kube → spillway-cluster::node ─┐
+//! static file ─────────────────────────────────────────┴→ NodeView → Ledger → steps → maps ← programs
+//! rtnetlink → devices, node addresses ──────────────────────────────────┘              attached, pinned
+//! ```
+//!
+//! | room | noun |
+//! |---|---|
+//! | [`layout`] | rows of the maps, as the programs see them |
+//! | [`objects`] | the compiled programs |
+//! | [`pins`] | where maps and links are pinned |
+//!
+//! Invariants: the agent may die at any moment, and what it left in the kernel goes on serving; nothing is in the
+//! kernel that is not below one folder of a bpffs, so that `uninstall` finds all of it. Must never depend on DPDK or on the
+//! appliance.
+
+pub mod layout;
+pub mod objects;
+pub mod pins;
