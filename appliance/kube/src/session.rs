@@ -20,7 +20,7 @@ use crate::pace::Jitter;
 use crate::settings::SessionSettings;
 use crate::watch::notice::Notice;
 use crate::watch::shelf::Shelf;
-use crate::watch::task::{Common, Feeder};
+use crate::watch::task::{Accepts, Common, Feeder};
 use crate::write::event::Teller;
 use crate::write::writer::{Scribe, Writer};
 
@@ -32,7 +32,7 @@ const DRAFTS_MAX: usize = 256;
 /// A cluster that is watched. Dropping it stops everything at once.
 pub struct Session {
     link: Arc<Link>,
-    accepted: watch::Sender<u64>,
+    accepted: watch::Sender<Accepts>,
     version: watch::Receiver<Option<String>>,
     cache: Option<cache::Keeper>,
     lease: Option<(Runner, Leader)>,
@@ -86,7 +86,7 @@ impl Session {
         settings: SessionSettings,
     ) -> (Self, mpsc::Receiver<Notice>) {
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
-        let accepted = watch::Sender::new(0);
+        let accepted = watch::Sender::new(Accepts::new());
         let shelf = Arc::new(Shelf::new());
         let mut tasks = JoinSet::new();
         let cache = settings.cache.map(|path| cache::Keeper {
@@ -163,9 +163,10 @@ impl Session {
         self.lease.as_ref().map(|(_, leader)| leader.clone())
     }
 
-    /// Applies reads that are kept back because they lost too much.
-    pub fn accept(&self) {
-        self.accepted.send_modify(|count| *count += 1);
+    /// Applies the read of this kind that is kept back because it lost too much. One that is kept back later
+    /// needs a word of its own.
+    pub fn accept(&self, kind: Kind) {
+        self.accepted.send_modify(|accepts| *accepts.entry(kind).or_default() += 1);
     }
 
     /// What the API server says that it is, such as `v1.36.2`.

@@ -62,6 +62,14 @@ impl Watched {
         self.server.cut_streams();
     }
 
+    /// Has every list empty from now on, and waits until all of them are held.
+    async fn lose_everything(&mut self) {
+        self.server.add_fault(Rule::once(Fault::EmptyList).always());
+        self.relist();
+        let is_held = |heard: &Heard| heard.feeds.values().all(|feed| feed.held.is_some());
+        self.heard.until(&mut self.notices, PATIENCE, is_held).await.unwrap();
+    }
+
     async fn listen_for(&mut self, time: Duration) {
         drop(self.heard.until(&mut self.notices, time, |_| false).await);
     }
@@ -188,14 +196,49 @@ async fn an_empty_answer_that_was_a_mistake_is_never_served() {
 #[tokio::test(start_paused = true)]
 async fn the_operator_can_have_an_empty_answer_applied_at_once() {
     let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
-    watched.server.add_fault(Rule::once(Fault::EmptyList).always());
-    watched.relist();
-    let is_held = |heard: &Heard| heard.feeds.values().all(|feed| feed.held.is_some());
-    watched.heard.until(&mut watched.notices, PATIENCE, is_held).await.unwrap();
-    watched.session.accept();
+    watched.lose_everything().await;
+    for kind in Kind::ALL {
+        watched.session.accept(kind);
+    }
     let is_empty = |heard: &Heard| heard.world.is_empty();
     let took = watched.heard.until(&mut watched.notices, PATIENCE, is_empty).await.unwrap();
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepting_one_kind_releases_no_other() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    watched.lose_everything().await;
+    watched.session.accept(Kind::Node);
+    watched.listen_for(Duration::from_secs(20)).await;
+    let is_empty = Kind::ALL.map(|kind| (kind, watched.heard.names(kind).is_empty()));
+    assert_eq!(is_empty, [(Kind::Service, false), (Kind::EndpointSlice, false), (Kind::Node, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_before_a_hold_does_not_release_it() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    let before = watched.heard.world.clone();
+    // Nothing is held: nothing is meant.
+    for kind in Kind::ALL {
+        watched.session.accept(kind);
+    }
+    watched.lose_everything().await;
+    watched.listen_for(Duration::from_secs(20)).await;
+    assert_eq!(watched.heard.world, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_while_a_held_list_is_read_again_is_released_by_that_word() {
+    let mut watched = Watched::synced(Clockwork { streaming_lists: false, ..clockwork() }).await;
+    watched.lose_everything().await;
+    watched.server.add_fault(Rule::once(Fault::Delay { ms: 4_000 }).when("list").times(3));
+    // Held lists are read again every 5 s.
+    watched.listen_for(Duration::from_secs(7)).await;
+    watched.session.accept(Kind::Service);
+    watched.listen_for(Duration::from_secs(5)).await;
+    assert_eq!(watched.heard.names(Kind::Service).len(), 0);
+    assert_eq!(watched.heard.names(Kind::Node).len(), 8);
 }
 
 #[tokio::test(start_paused = true)]

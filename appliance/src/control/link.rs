@@ -120,7 +120,7 @@ impl Link {
             }
             News::Order(ClusterOrder::AcceptShrink(kind)) => {
                 tracing::warn!("{kind} objects: the held list is taken, as ordered");
-                self.session.accept();
+                self.session.accept(shown::kind_of(kind));
             }
             News::Lease => self.follow_lease(),
             News::Ended => tracing::error!("the cluster is not watched any more"),

@@ -16,6 +16,14 @@ pub(super) const fn kind(kind: Kind) -> ObjectKind {
     }
 }
 
+pub(super) const fn kind_of(kind: ObjectKind) -> Kind {
+    match kind {
+        ObjectKind::Service => Kind::Service,
+        ObjectKind::EndpointSlice => Kind::EndpointSlice,
+        ObjectKind::Node => Kind::Node,
+    }
+}
+
 /// Where the API server should be, while none has answered.
 pub(super) fn endpoint(settings: &KubernetesSettings) -> String {
     match &settings.access {

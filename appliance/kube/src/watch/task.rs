@@ -1,5 +1,6 @@
 //! The watch of one kind: read everything, judge it, follow; start again when in doubt.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const READS_PER_HOLD: u32 = 6;
 /// A stream that ended sooner and brought nothing was of no use: opening it again is a retry.
 const STREAM_USEFUL: Duration = Duration::from_millis(500);
 
+/// How often the operator has accepted what is held, by kind.
+pub(crate) type Accepts = BTreeMap<Kind, u64>;
+
 /// What all kinds share.
 #[derive(Clone)]
 pub(crate) struct Common {
@@ -32,8 +36,7 @@ pub(crate) struct Common {
     pub(crate) clockwork: Clockwork,
     pub(crate) notices: mpsc::Sender<Notice>,
     pub(crate) shelf: Arc<Shelf>,
-    /// Changes when the operator accepts what is held.
-    pub(crate) accepted: watch::Receiver<u64>,
+    pub(crate) accepted: watch::Receiver<Accepts>,
 }
 
 /// The task of one kind.
@@ -41,6 +44,8 @@ pub(crate) struct Feeder {
     kind: Kind,
     common: Common,
     guard: Guard,
+    /// The operator's word up to here was about something else than the read that is held now.
+    accepts_before: u64,
     backoff: Backoff,
     jitter: Jitter,
     state: FeedState,
@@ -72,6 +77,7 @@ impl Feeder {
         Self {
             kind,
             guard: Guard::new(kind, common.clockwork.hold),
+            accepts_before: 0,
             backoff: Backoff::new(&common.clockwork, jitter.clone()),
             jitter,
             state: FeedState { cached_at, ..FeedState::default() },
@@ -117,6 +123,9 @@ impl Feeder {
             Judgement::Hold(held) => {
                 tracing::warn!(kind = %self.kind, kept = held.kept, lost = held.lost,
                     "the API server has lost most of them: its answer is kept back until it repeats it");
+                if self.state.held.as_ref().is_none_or(|before| before.since != held.since) {
+                    self.accepts_before = accepts_of(self.kind, &self.common.accepted.borrow());
+                }
                 self.state.held = Some(held);
                 self.state.error = None;
                 self.tell().await?;
@@ -309,13 +318,14 @@ impl Feeder {
     }
 
     async fn wait_while_held(&mut self) -> Result<(), Closed> {
+        let (kind, before) = (self.kind, self.accepts_before);
         let wait = self.common.clockwork.hold / READS_PER_HOLD;
-        tokio::select! {
-            () = sleep(wait) => {}
-            changed = self.common.accepted.changed() => {
-                if changed.is_err() {
-                    return Err(Closed);
-                }
+        let accepted = self.common.accepted.wait_for(|now| accepts_of(kind, now) > before);
+        match timeout(wait, accepted).await {
+            Err(_) => {}
+            Ok(Err(_)) => return Err(Closed),
+            Ok(Ok(accepts)) => {
+                self.accepts_before = accepts_of(kind, &accepts);
                 self.guard.accept(Instant::now().into_std());
             }
         }
@@ -380,6 +390,10 @@ impl Feeder {
     async fn send(&self, notice: Notice) -> Result<(), Closed> {
         self.common.notices.send(notice).await.map_err(|_| Closed)
     }
+}
+
+fn accepts_of(kind: Kind, accepts: &Accepts) -> u64 {
+    accepts.get(&kind).copied().unwrap_or_default()
 }
 
 /// How a stream ended.
