@@ -9,6 +9,8 @@
 mod builder;
 mod herald;
 mod link;
+#[cfg(test)]
+mod samples;
 mod shown;
 
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -114,10 +116,17 @@ impl Control {
 
     /// Takes in what the cluster says; true when something else is to be served.
     fn hear(&mut self, news: News) -> bool {
-        let Some(view) = self.link.as_mut().and_then(|link| link.take(news)) else { return false };
-        self.builder.set_view(&view);
-        self.desk.host.order(self.builder.order());
-        true
+        let Some(link) = &mut self.link else { return false };
+        let Some(view) = link.take(news) else { return false };
+        if self.builder.set_view(&view) {
+            self.desk.host.order(self.builder.order());
+            return true;
+        }
+        // What is served already keeps what is promised now.
+        if let Some(newest) = self.publisher.newest() {
+            link.built(newest.generation);
+        }
+        false
     }
 
     fn publish(&mut self) {

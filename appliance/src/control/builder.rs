@@ -38,14 +38,23 @@ impl Builder {
         &self.judge
     }
 
-    /// Puts what the cluster wants beside what the configuration says.
-    pub(crate) fn set_view(&mut self, view: &View) {
+    /// Puts what the cluster wants beside what the configuration says. True when that is something else than
+    /// before: most views differ in a status alone.
+    pub(crate) fn set_view(&mut self, view: &View) -> bool {
         let Model { services, routes } = &self.settings.model;
-        self.model = Model {
-            services: services.iter().chain(&view.model.services).cloned().collect(),
-            routes: routes.iter().chain(&view.model.routes).copied().collect(),
-        };
+        let services = services.iter().chain(&view.model.services);
+        let routes = routes.iter().chain(&view.model.routes);
+        let Model { services: old_services, routes: old_routes } = &self.model;
+        // What did not change is the same allocation, see `View::model`.
+        if services.clone().map(Arc::as_ptr).eq(old_services.iter().map(Arc::as_ptr))
+            && routes.clone().eq(old_routes)
+        {
+            return false;
+        }
+        self.model =
+            Model { services: services.cloned().collect(), routes: routes.copied().collect() };
         self.judge.lock().unwrap_or_else(PoisonError::into_inner).set_model(&self.model);
+        true
     }
 
     /// What the host stack has to know.
@@ -84,5 +93,37 @@ impl Builder {
             None => Tables::compile(&snapshot, &settings.network, *key),
         };
         (Arc::new(snapshot), tables)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::samples;
+    use spillway_lb::model::{Route, Service, ServiceKind};
+
+    fn service(name: &str) -> Arc<Service> {
+        Arc::new(Service::new(name, ServiceKind::LoadBalancer))
+    }
+
+    fn view(services: &[&Arc<Service>], routes: Vec<Route>) -> View {
+        let services = services.iter().copied().map(Arc::clone).collect();
+        View { model: Model { services, routes }, ..View::default() }
+    }
+
+    #[test]
+    fn only_other_services_or_routes_are_something_else_to_serve() {
+        let mut builder = Builder::new(Arc::new(samples::settings()), HashKey([1, 2]));
+        let (a, b) = (service("default/a:80"), service("default/b:80"));
+        let route =
+            Route { prefix: "10.244.1.0/24".parse().unwrap(), via: "10.0.1.1".parse().unwrap() };
+        assert!(!builder.set_view(&View::default()), "as it began");
+        assert!(builder.set_view(&view(&[&a, &b], vec![])));
+        assert!(!builder.set_view(&view(&[&a, &b], vec![])), "a status has come back");
+        assert!(builder.set_view(&view(&[&a, &service("default/b:80")], vec![])));
+        assert!(builder.set_view(&view(&[&a], vec![])));
+        assert!(builder.set_view(&view(&[&a], vec![route])));
+        assert!(!builder.set_view(&view(&[&a], vec![route])));
+        assert!(builder.set_view(&View::default()));
     }
 }
