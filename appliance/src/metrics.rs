@@ -98,7 +98,7 @@ impl Observed for Desk {
         let view = self.view().await?;
         let (reports, counts) = (self.reports().await?, self.service_counts().await?);
         let cluster = self.cluster.as_ref().map(|cluster| cluster.view());
-        let nodes = cluster.as_ref().map_or(&[][..], |cluster| &cluster.nodes);
+        let nodes = cluster.as_ref().map_or(&[][..], |cluster| cluster.rows.nodes.as_slice());
         let snapshot = self.snapshot();
         let listed = snapshot.services.iter().take(SERVICES_MAX).map(|service| {
             let count = counts.get(&service.id).copied().unwrap_or_default();
@@ -133,7 +133,7 @@ impl Observed for Desk {
                 transitions_total: view.health.iter().map(|row| row.transitions).sum(),
             },
             nodes: (nodes.iter().filter(|node| node.eligible).count(), nodes.len()),
-            pools: cluster.as_ref().map(|cluster| cluster.pools.clone()).unwrap_or_default(),
+            pools: cluster.as_ref().map(|cluster| cluster.rows.pools.clone()).unwrap_or_default(),
             ports: network::ports(self),
             snat: network::snat(self).await?,
             status: status::status(self).await?,

@@ -19,11 +19,11 @@ pub(super) const STATIC: &str =
 pub(super) fn refused(desk: &Desk, filter: &ServiceFilter) -> Vec<RefusedRow> {
     let Some(cluster) = &desk.cluster else { return Vec::new() };
     let view = cluster.view();
-    view.refused.iter().filter(|row| filter.matches(&row.service)).cloned().collect()
+    view.rows.refused.iter().filter(|row| filter.matches(&row.service)).cloned().collect()
 }
 
 pub(super) fn pools(view: &ClusterView) -> Vec<PoolRow> {
-    view.pools.clone()
+    view.rows.pools.clone()
 }
 
 /// The nodes, with what the health checks and the served Services say of them.
@@ -41,7 +41,7 @@ pub(super) fn nodes(
             .iter()
             .find_map(|address| asked.get(&SocketAddr::new(*address, port)).copied())
     };
-    let rows = view.nodes.iter().zip(services).map(|(node, services)| {
+    let rows = view.rows.nodes.iter().zip(services).map(|(node, services)| {
         let state = check(node).map(|row| row.state);
         NodeRow {
             name: node.name.clone(),
@@ -69,7 +69,7 @@ pub(super) fn nodes(
 fn services_of_nodes(view: &ClusterView, snapshot: &Snapshot) -> Vec<u32> {
     let mut addresses: HashMap<IpAddr, usize> = HashMap::new();
     let mut prefixes: HashMap<IpNet, usize> = HashMap::new();
-    for (at, node) in view.nodes.iter().enumerate() {
+    for (at, node) in view.rows.nodes.iter().enumerate() {
         addresses.extend(node.addresses.iter().map(|address| (*address, at)));
         prefixes.extend(node.pod_cidrs.iter().map(|prefix| (prefix.trunc(), at)));
     }
@@ -83,7 +83,7 @@ fn services_of_nodes(view: &ClusterView, snapshot: &Snapshot) -> Vec<u32> {
             lengths.iter().filter_map(prefix).find_map(|prefix| prefixes.get(&prefix).copied())
         })
     };
-    let mut counts = vec![0; view.nodes.len()];
+    let mut counts = vec![0; view.rows.nodes.len()];
     for service in &snapshot.services {
         let mut nodes: Vec<usize> = service
             .backends
@@ -104,6 +104,7 @@ fn services_of_nodes(view: &ClusterView, snapshot: &Snapshot) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desk::cluster::Rows;
     use spillway_lb::model::{Backend, Model, Service, ServiceKind};
     use spillway_lb::snapshot::Identities;
     use std::sync::Arc;
@@ -119,6 +120,10 @@ mod tests {
         }
     }
 
+    fn view(nodes: Vec<Node>) -> ClusterView {
+        ClusterView { rows: Arc::new(Rows { nodes, ..Rows::default() }), ..ClusterView::default() }
+    }
+
     fn service(name: &str, backends: &[&str]) -> Arc<Service> {
         let mut service = Service::new(name, ServiceKind::LoadBalancer);
         service.backends = backends
@@ -130,14 +135,11 @@ mod tests {
 
     #[test]
     fn a_node_counts_a_service_once_by_its_own_address_or_by_its_pods() {
-        let view = ClusterView {
-            nodes: vec![
-                node("a", "10.0.1.1", &["10.244.1.0/24", "fd00:1::/64"]),
-                node("b", "10.0.1.2", &["10.244.2.0/24"]),
-                node("c", "10.0.1.3", &[]),
-            ],
-            ..ClusterView::default()
-        };
+        let view = view(vec![
+            node("a", "10.0.1.1", &["10.244.1.0/24", "fd00:1::/64"]),
+            node("b", "10.0.1.2", &["10.244.2.0/24"]),
+            node("c", "10.0.1.3", &[]),
+        ]);
         let services = vec![
             service("default/nodes", &["10.0.1.1", "10.0.1.2"]),
             service("default/pods", &["10.244.1.7", "10.244.1.8", "10.0.1.1", "10.244.3.1"]),
@@ -154,7 +156,7 @@ mod tests {
     fn an_excluded_node_is_not_eligible_and_says_why() {
         let notes = vec!["no InternalIP".to_owned(), "pod prefix is ours".to_owned()];
         let excluded = Node { eligible: false, notes, ..node("a", "10.0.1.1", &[]) };
-        let view = ClusterView { nodes: vec![excluded], ..ClusterView::default() };
+        let view = view(vec![excluded]);
         let snapshot = Identities::default().snapshot(&Model::default(), |_| Vec::new());
         let rows = nodes(&view, &snapshot, &[]);
         assert_eq!(

@@ -24,8 +24,6 @@ struct Entry {
     since: Option<Generation>,
     /// The object's version that the last write was planned from: its answer is another.
     planned: Option<String>,
-    /// The last write was not answered for good.
-    is_out: bool,
 }
 
 /// Counted since the start.
@@ -43,6 +41,8 @@ pub(crate) struct Herald {
     entries: BTreeMap<ObjectKey, Entry>,
     /// Whose object may have to change.
     dirty: BTreeSet<ObjectKey>,
+    /// Whose last write was not answered for good.
+    out: BTreeSet<ObjectKey>,
     /// Promised, with nowhere to send anybody.
     unavailable: BTreeSet<ObjectKey>,
     counters: HeraldCounters,
@@ -55,6 +55,7 @@ impl Herald {
             class,
             entries: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            out: BTreeSet::new(),
             unavailable: BTreeSet::new(),
             counters: HeraldCounters::default(),
         }
@@ -69,11 +70,10 @@ impl Herald {
         self.writer.is_read_only()
     }
 
-    /// Services whose write is out or waits for the workers.
+    /// Services whose write is out or waits for the workers. Asked after all news: looks only at those that
+    /// wait, which are few while the box works.
     pub(crate) fn pending(&self) -> usize {
-        let is_pending =
-            |(key, entry): &(&ObjectKey, &Entry)| entry.is_out || self.dirty.contains(*key);
-        self.entries.iter().filter(is_pending).count()
+        self.out.len() + self.dirty.iter().filter(|key| !self.out.contains(*key)).count()
     }
 
     /// Takes in what is promised now.
@@ -84,18 +84,16 @@ impl Herald {
                 Some(entry) if entry.promise == *promise => entry,
                 Some(_) | None => {
                     self.dirty.insert(promise.service.clone());
-                    Entry {
-                        promise: Arc::clone(promise),
-                        since: None,
-                        planned: None,
-                        is_out: false,
-                    }
+                    self.out.remove(&promise.service);
+                    Entry { promise: Arc::clone(promise), since: None, planned: None }
                 }
             };
             self.entries.insert(promise.service.clone(), entry);
         }
-        let entries = &self.entries;
-        self.dirty.retain(|key| entries.contains_key(key));
+        for key in old.keys() {
+            self.dirty.remove(key);
+            self.out.remove(key);
+        }
     }
 
     /// Tells of Services that have an address and nobody behind it, once each time that it comes about.
@@ -166,9 +164,7 @@ impl Herald {
             // Whatever it is now comes by the watch.
             Written::Conflict(_) | Written::Gone | Written::NotLeader => {}
         }
-        if let Some(entry) = self.entries.get_mut(service) {
-            entry.is_out = false;
-        }
+        self.out.remove(service);
     }
 
     /// Plans what can be planned, with what all workers serve.
@@ -190,7 +186,7 @@ impl Herald {
             let writes = plan(&entry.promise.at(since), service, &circumstances);
             if !writes.is_empty() {
                 entry.planned = Some(version.clone());
-                entry.is_out = true;
+                self.out.insert(key);
                 self.writer.submit(writes);
             } else if served < since {
                 self.dirty.insert(key);

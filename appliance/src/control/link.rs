@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::herald::Herald;
 use super::shown;
-use crate::desk::cluster::{ClusterDesk, ClusterOrder, ClusterView, Feed};
+use crate::desk::cluster::{ClusterDesk, ClusterOrder, ClusterView, Feed, Rows};
 
 /// Notices that are taken in before anything is built from them.
 const NOTICES_AT_ONCE: usize = 4096;
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     herald: Herald,
     feeds: BTreeMap<Kind, FeedState>,
     view: Arc<View>,
+    /// Of `view`.
+    rows: Arc<Rows>,
     is_leader: bool,
     desk: Arc<ClusterDesk>,
     orders: mpsc::Receiver<ClusterOrder>,
@@ -83,6 +85,7 @@ impl Link {
             herald,
             feeds: BTreeMap::new(),
             view: Arc::default(),
+            rows: Arc::default(),
             is_leader: false,
             desk: Arc::clone(&desk),
             orders,
@@ -129,6 +132,7 @@ impl Link {
         let is_new = !Arc::ptr_eq(&view, &self.view);
         if is_new {
             self.view = Arc::clone(&view);
+            self.rows = Arc::new(shown::rows(&self.settings.pools, &view));
             self.herald.promise(&view);
             if self.is_leader {
                 self.herald.warn_of_empty(&view);
@@ -210,12 +214,10 @@ impl Link {
             writes: WriteCounts {
                 done: counters.done,
                 failed: counters.failed,
-                pending: self.herald.pending() as u64,
+                pending: if self.is_leader { self.herald.pending() as u64 } else { 0 },
                 read_only: self.herald.is_read_only(),
             },
-            refused: shown::refused(&self.view),
-            nodes: shown::nodes(&self.view),
-            pools: shown::pools(&self.settings.pools, &self.view),
+            rows: Arc::clone(&self.rows),
             kube_proxy_port: policy.kube_proxy_port,
         });
     }
@@ -232,3 +234,6 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

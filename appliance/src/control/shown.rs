@@ -6,7 +6,7 @@ use spillway_control::settings::KubernetesSettings;
 use spillway_kube::FeedState;
 
 use crate::admin::services::kind as frontend_kind;
-use crate::desk::cluster::Node;
+use crate::desk::cluster::{Node, Rows};
 
 pub(super) const fn kind(kind: Kind) -> ObjectKind {
     match kind {
@@ -59,7 +59,11 @@ pub(super) fn log_feed(kind: Kind, before: Option<&FeedState>, now: &FeedState) 
     }
 }
 
-pub(super) fn refused(view: &View) -> Vec<RefusedRow> {
+pub(super) fn rows(configured: &[Pool], view: &View) -> Rows {
+    Rows { refused: refused(view), nodes: nodes(view), pools: pools(configured, view) }
+}
+
+fn refused(view: &View) -> Vec<RefusedRow> {
     let rows = view.refused.iter().map(|refused| RefusedRow {
         service: refused.service.to_string(),
         port: refused.port.clone(),
@@ -70,7 +74,7 @@ pub(super) fn refused(view: &View) -> Vec<RefusedRow> {
     rows.collect()
 }
 
-pub(super) fn nodes(view: &View) -> Vec<Node> {
+fn nodes(view: &View) -> Vec<Node> {
     let rows = view.nodes.iter().map(|node| Node {
         name: node.name.clone(),
         addresses: [node.ipv4, node.ipv6].into_iter().flatten().collect(),
@@ -82,7 +86,7 @@ pub(super) fn nodes(view: &View) -> Vec<Node> {
     rows.collect()
 }
 
-pub(super) fn pools(pools: &[Pool], view: &View) -> Vec<PoolRow> {
+fn pools(pools: &[Pool], view: &View) -> Vec<PoolRow> {
     let rows = pools.iter().zip(&view.pools).map(|(pool, usage)| PoolRow {
         name: pool.name.clone(),
         addresses: pool.spans.iter().map(span).collect(),

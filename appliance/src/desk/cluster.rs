@@ -49,6 +49,14 @@ pub(crate) struct Node {
     pub(crate) ready: Option<bool>,
 }
 
+/// What the translation has made of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) refused: Vec<RefusedRow>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) pools: Vec<PoolRow>,
+}
+
 /// The cluster at one moment, for display.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ClusterView {
@@ -60,9 +68,8 @@ pub(crate) struct ClusterView {
     pub(crate) feeds: Vec<Feed>,
     pub(crate) leader: LeaderStatus,
     pub(crate) writes: WriteCounts,
-    pub(crate) refused: Vec<RefusedRow>,
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) pools: Vec<PoolRow>,
+    /// Shared by all views until the translation makes others: news come far more often.
+    pub(crate) rows: Arc<Rows>,
     /// Port on which nodes are asked for their kube-proxy; `None`: they are not asked.
     pub(crate) kube_proxy_port: Option<u16>,
 }
@@ -166,7 +173,7 @@ impl ClusterView {
             feeds: self.feeds.iter().map(|feed| feed.status(now)).collect(),
             leader: self.leader.clone(),
             writes: self.writes,
-            refused: u32::try_from(self.refused.len()).unwrap_or(u32::MAX),
+            refused: u32::try_from(self.rows.refused.len()).unwrap_or(u32::MAX),
         }
     }
 }

@@ -1,0 +1,99 @@
+//! The link against the test API server, or with news out of thin air.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use spillway_apiserver::pki::{Ca, Credentials, kubeconfig};
+use spillway_cluster::Access;
+
+use super::*;
+use crate::control::samples;
+
+/// A directory of one test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sw-link-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A link to the API server at `url`, which shows a certificate of `ca`.
+fn link_to(folder: &Folder, url: &str, ca: &Ca) -> (Link, Arc<ClusterDesk>) {
+    let path = folder.0.join("kubeconfig");
+    let credentials = Credentials::Token("t".to_owned());
+    std::fs::write(&path, kubeconfig(url, ca.pem(), &credentials)).unwrap();
+    let access = Access::Kubeconfig { path, context: None, endpoints: Vec::new() };
+    let settings = samples::settings().kubernetes.unwrap();
+    Link::start(KubernetesSettings { access, ..settings }, "box", 1).unwrap()
+}
+
+/// A link that hears nothing but what a test gives it: nobody listens on port 1.
+fn deaf_link(folder: &Folder) -> (Link, Arc<ClusterDesk>) {
+    link_to(folder, "https://127.0.0.1:1", &Ca::new("nobody").unwrap())
+}
+
+fn upsert(kind: Kind, manifest: &Value) -> News {
+    News::Notice(Notice::Change(Change::Upsert(Object::parse(kind, manifest).unwrap())))
+}
+
+fn node(name: &str) -> News {
+    let manifest = json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "uid": name, "resourceVersion": "1"}});
+    upsert(Kind::Node, &manifest)
+}
+
+fn feed(kind: Kind, state: FeedState) -> News {
+    News::Notice(Notice::Feed { kind, state })
+}
+
+#[tokio::test]
+async fn a_write_is_pending_on_the_box_that_leads_until_it_is_answered() {
+    let folder = Folder::new();
+    let (mut link, desk) = deaf_link(&folder);
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "1"},
+        "spec": {"type": "LoadBalancer", "loadBalancerClass": "spillway.io/box",
+            "ports": [{"port": 80, "nodePort": 30080}]}});
+    let pending_after = |link: &mut Link, news| {
+        link.take(news);
+        desk.view().writes.pending
+    };
+    let nothing = || feed(Kind::Service, FeedState::default());
+    assert_eq!(pending_after(&mut link, upsert(Kind::Service, &service)), 0, "another box writes");
+    link.is_leader = true;
+    assert_eq!(pending_after(&mut link, nothing()), 1, "it waits for the workers");
+    let generation = Generation::new(1);
+    link.built(generation);
+    link.work(generation);
+    assert_eq!(pending_after(&mut link, nothing()), 1, "it is out");
+    let key = link.view.intents[0].service.clone();
+    let outcome = spillway_kube::Written::Conflict(None);
+    assert_eq!(pending_after(&mut link, News::Notice(Notice::Written { key, outcome })), 0);
+}
+
+#[tokio::test]
+async fn rows_are_made_when_the_view_is_another_and_shared_otherwise() {
+    let folder = Folder::new();
+    let (mut link, desk) = deaf_link(&folder);
+    link.take(node("a"));
+    let rows = Arc::clone(&desk.view().rows);
+    assert_eq!(rows.nodes.len(), 1);
+    link.take(feed(Kind::Node, FeedState { synced: true, ..FeedState::default() }));
+    assert!(desk.view().feeds.iter().any(|feed| feed.synced));
+    assert!(Arc::ptr_eq(&desk.view().rows, &rows));
+    link.take(node("b"));
+    assert_eq!(desk.view().rows.nodes.len(), 2);
+}
