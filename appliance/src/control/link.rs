@@ -171,6 +171,8 @@ impl Link {
         if is_leader {
             tracing::info!("this box holds the Lease: it writes statuses and events");
             self.herald.lead();
+            // The box that led before may have gone before it told.
+            self.herald.warn_of_empty(&self.view);
         } else {
             tracing::info!("this box does not hold the Lease any more: it only forwards");
         }

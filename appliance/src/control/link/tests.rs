@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use spillway_apiserver::pki::{Ca, Credentials, kubeconfig};
+use spillway_apiserver::auth::Identity;
+use spillway_apiserver::pki::{Ca, Credentials, Validity, kubeconfig};
+use spillway_apiserver::tls::{self, Listening};
+use spillway_apiserver::{ApiServer, resource};
 use spillway_cluster::Access;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::control::samples;
@@ -96,4 +101,48 @@ async fn rows_are_made_when_the_view_is_another_and_shared_otherwise() {
     assert!(Arc::ptr_eq(&desk.view().rows, &rows));
     link.take(node("b"));
     assert_eq!(desk.view().rows.nodes.len(), 2);
+}
+
+/// Events of this reason that the server holds.
+fn events(server: &ApiServer, reason: &str) -> usize {
+    server.edit(|store, _| {
+        let events = store.objects(resource::Kind::Event).values();
+        events.filter(|event| event.value["reason"] == reason).count()
+    })
+}
+
+#[tokio::test]
+async fn a_box_that_gets_the_lease_tells_of_services_that_were_empty_before() {
+    const EMPTY: &str = "UnAvailableLoadBalancer";
+    let folder = Folder::new();
+    let server = ApiServer::default();
+    server.authority().add_token("t", Identity::new("box"));
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"type": "LoadBalancer", "loadBalancerClass": "spillway.io/box",
+            "ports": [{"port": 80}]}});
+    server.load(&service).unwrap();
+    let ca = Ca::new("ours").unwrap();
+    let pair = ca.server(&["127.0.0.1"], Validity::Good).unwrap();
+    let config = tls::config(&pair, ca.pem()).unwrap();
+    let listening = Listening::start(&server, "127.0.0.1:0".parse().unwrap(), config).await;
+    let listening = listening.unwrap();
+    let (mut link, _desk) = link_to(&folder, &listening.url(), &ca);
+    let leading = async {
+        while !link.is_leader {
+            let news = link.news().await;
+            // Another box holds it, so to speak, until the Service is known here.
+            if matches!(news, News::Lease) && link.view.intents.is_empty() {
+                sleep(Duration::from_millis(10)).await;
+            } else {
+                link.take(news);
+            }
+        }
+        assert_eq!(events(&server, EMPTY), 0, "only the leader tells");
+        while events(&server, EMPTY) == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), leading).await.unwrap();
+    link.stop().await;
 }
