@@ -154,8 +154,8 @@ impl Link {
                 }
                 self.cluster.apply(change);
             }
+            // The watch has logged it.
             Notice::Feed { kind, state } => {
-                shown::log_feed(kind, self.feeds.get(&kind), &state);
                 self.feeds.insert(kind, state);
             }
             Notice::Written { key, outcome } => self.herald.written(&key, &outcome),
@@ -168,13 +168,11 @@ impl Link {
             return;
         }
         self.is_leader = is_leader;
+        // The session has logged it.
         if is_leader {
-            tracing::info!("this box holds the Lease: it writes statuses and events");
             self.herald.lead();
             // The box that led before may have gone before it told.
             self.herald.warn_of_empty(&self.view);
-        } else {
-            tracing::info!("this box does not hold the Lease any more: it only forwards");
         }
     }
 

@@ -3,7 +3,6 @@
 use spillway_admin::{FrontendKind, ObjectKind, PoolRow, RefusedRow};
 use spillway_cluster::{Access, Kind, Pool, Span, View};
 use spillway_control::settings::KubernetesSettings;
-use spillway_kube::FeedState;
 
 use crate::admin::services::kind as frontend_kind;
 use crate::desk::cluster::{Node, Rows};
@@ -31,31 +30,6 @@ pub(super) fn endpoint(settings: &KubernetesSettings) -> String {
         Access::Kubeconfig { endpoints, path, .. } => {
             endpoints.first().cloned().unwrap_or_else(|| format!("as {} says", path.display()))
         }
-    }
-}
-
-/// One line when a watch begins or ceases to work.
-pub(super) fn log_feed(kind: Kind, before: Option<&FeedState>, now: &FeedState) {
-    let error_before = before.and_then(|state| state.error.as_ref());
-    match &now.error {
-        Some(error) if error_before != Some(error) => {
-            tracing::warn!("{kind}: {error}; serving the last known state");
-        }
-        None if error_before.is_some() => tracing::info!("{kind}: in step with the cluster again"),
-        Some(_) | None => {}
-    }
-    if now.synced && !before.is_some_and(|state| state.synced) {
-        tracing::info!("{kind}: read from the API server");
-    }
-    if let Some(held) = &now.held
-        && before.is_none_or(|state| state.held.is_none())
-    {
-        tracing::warn!(
-            "{kind}: a list without {} of {} objects is held back until a second one agrees \
-             (`spillway kubernetes accept-shrink` takes it at once)",
-            held.lost,
-            held.kept
-        );
     }
 }
 

@@ -121,9 +121,10 @@ impl Feeder {
         };
         match judgement {
             Judgement::Hold(held) => {
-                tracing::warn!(kind = %self.kind, kept = held.kept, lost = held.lost,
-                    "the API server has lost most of them: its answer is kept back until it repeats it");
                 if self.state.held.as_ref().is_none_or(|before| before.since != held.since) {
+                    tracing::warn!(kind = %self.kind, kept = held.kept, lost = held.lost,
+                        "the API server has lost most of them: its answer is kept back until it repeats \
+                         it (`spillway kubernetes accept-shrink` takes it at once)");
                     self.accepts_before = accepts_of(self.kind, &self.common.accepted.borrow());
                 }
                 self.state.held = Some(held);

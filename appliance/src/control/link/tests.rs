@@ -103,6 +103,26 @@ async fn rows_are_made_when_the_view_is_another_and_shared_otherwise() {
     assert_eq!(desk.view().rows.nodes.len(), 2);
 }
 
+#[tokio::test]
+async fn what_the_watch_has_logged_is_not_logged_again() {
+    let folder = Folder::new();
+    let (mut link, _desk) = deaf_link(&folder);
+    let log = folder.0.join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(file).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let now = std::time::Instant::now();
+        let held = spillway_kube::Held { since: now, until: now, kept: 8, lost: 8 };
+        let bad = FeedState { error: Some("gone".to_owned()), ..FeedState::default() };
+        for state in [bad, FeedState { synced: true, held: Some(held), ..FeedState::default() }] {
+            link.take(feed(Kind::Service, state));
+        }
+        tracing::info!("the end");
+    });
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("the end") && log.lines().count() == 1, "{log}");
+}
+
 /// Events of this reason that the server holds.
 fn events(server: &ApiServer, reason: &str) -> usize {
     server.edit(|store, _| {
