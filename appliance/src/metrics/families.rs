@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use spillway_admin::{ClusterStatus, PortRow, SnatRow, WorkerRow};
@@ -68,29 +68,12 @@ impl Out<'_> {
         Ok(())
     }
 
+    /// Goes up and down; a whole number, or one with a fraction.
     fn gauge<const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        rows: impl IntoIterator<Item = ([Label; N], u64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in rows {
-            if labels.is_empty() {
-                metric.encode_gauge(&value)?;
-            } else {
-                metric.encode_family(&labels)?.encode_gauge(&value)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A gauge with a fraction.
-    fn measure<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = ([Label; N], f64)>,
+        rows: impl IntoIterator<Item = ([Label; N], impl EncodeGaugeValue)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in rows {
@@ -158,7 +141,7 @@ impl Sample {
             out.gauge(name, help, workers.iter().map(|w| (worker(w), of(w))))?;
         }
         let busy = workers.iter().filter_map(|w| Some((worker(w), w.busy_percent? / 100.0)));
-        out.measure("worker_busy_ratio", "Share of the last second spent on packets", busy)
+        out.gauge("worker_busy_ratio", "Share of the last second spent on packets", busy)
     }
 
     /// What the host stack dropped has `host` instead of a worker's number.
@@ -218,7 +201,7 @@ impl Sample {
         out.gauge("cluster_synced", help, synced)?;
         let help = "Time since the API server last said anything about the kind";
         let ages = feeds().filter_map(|(kind, feed)| Some((kind, feed.last_contact_seconds_ago?)));
-        out.measure("cluster_age_seconds", help, ages)?;
+        out.gauge("cluster_age_seconds", help, ages)?;
         let objects = feeds().map(|(kind, feed)| (kind, feed.objects));
         out.gauge("cluster_objects", "Objects of the kind that are known", objects)?;
         let help = "1 while a list of the kind shrank too much to be believed";
@@ -270,7 +253,7 @@ fn snat(rows: &[SnatRow], out: &mut Out<'_>) -> fmt::Result {
     out.gauge("snat_ports_max", "SNAT ports that can be lent towards one backend", capacity)?;
     let fullest = sums.iter().map(|(at, (_, _, fullest))| (address(at), *fullest));
     let help = "Share of the ports that is lent towards the backend that has most";
-    out.measure("snat_ports_used_ratio", help, fullest)
+    out.gauge("snat_ports_used_ratio", help, fullest)
 }
 
 fn ports(rows: &[PortRow], out: &mut Out<'_>) -> fmt::Result {
