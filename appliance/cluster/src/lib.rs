@@ -31,6 +31,6 @@ pub use cluster::{Cluster, View};
 pub use eligibility::NodeRow;
 pub use index::Index;
 pub use object::Object;
-pub use policy::{BackendMode, CheckDefaults, Policy};
+pub use policy::{BackendMode, Policy};
 pub use pool::{LabelRule, Pool, Span};
 pub use translate::{Promise, Promised, RefusalReason, Refused};

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use spillway_lb::model::{Ejection, Scheduler};
+use spillway_lb::model::{Clockwork, Ejection, Scheduler};
 
 /// Where a flow goes: to a node's port, or to a pod.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -15,30 +15,6 @@ pub enum BackendMode {
     Node,
     /// `pod address : target port`; the next hop is the node whose podCIDR holds the pod.
     Pod,
-}
-
-/// Clockwork of the checks that the box makes up for a Service.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct CheckDefaults {
-    pub interval: Duration,
-    pub timeout: Duration,
-    pub fall: u8,
-    pub rise: u8,
-    pub jitter_percent: u8,
-    pub hold_down: Duration,
-}
-
-impl Default for CheckDefaults {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            jitter_percent: 10,
-            hold_down: Duration::from_secs(10),
-        }
-    }
 }
 
 /// The operator's rules for a cluster.
@@ -56,7 +32,8 @@ pub struct Policy {
     pub external_ips: Vec<IpNet>,
     pub mode: BackendMode,
     pub scheduler: Scheduler,
-    pub checks: CheckDefaults,
+    /// Of the checks that the box makes up for a Service.
+    pub checks: Clockwork,
     /// Port of kube-proxy's `/healthz` on every node; `None`: nodes are not asked.
     pub kube_proxy_port: Option<u16>,
     /// Whether a TCP connection to every nodePort is part of a node's check.
@@ -78,7 +55,7 @@ impl Default for Policy {
             external_ips: Vec::new(),
             mode: BackendMode::default(),
             scheduler: Scheduler::default(),
-            checks: CheckDefaults::default(),
+            checks: Clockwork { hold_down: Duration::from_secs(10), ..Clockwork::default() },
             kube_proxy_port: Some(10_256),
             check_node_ports: true,
             ejection: Ejection {

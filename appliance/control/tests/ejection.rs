@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spillway_control::health::{Answer, Engine, Judge, Judgement, Moment, ProbeError};
-use spillway_lb::model::{Backend, CheckKind, Ejection, HealthCheck, Model, Service, ServiceKind};
+use spillway_lb::model::{
+    Backend, CheckKind, Clockwork, Ejection, HealthCheck, Model, Service, ServiceKind,
+};
 
 const NODES: u8 = 64;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -47,16 +49,9 @@ impl Cluster {
     fn new(seed: u64, hold_down: Duration) -> Self {
         let backend =
             |last| Backend { address: IpAddr::from([10, 0, 1, last]), port: 30_080, weight: 1 };
-        let health = HealthCheck {
-            kind: CheckKind::Tcp,
-            port: Some(10_256),
-            interval: INTERVAL,
-            timeout: Duration::from_secs(1),
-            fall: FALL,
-            rise: 2,
-            jitter_percent: 10,
-            hold_down,
-        };
+        let clockwork =
+            Clockwork { interval: INTERVAL, fall: FALL, hold_down, ..Clockwork::default() };
+        let health = HealthCheck { kind: CheckKind::Tcp, port: Some(10_256), clockwork };
         let service = Arc::new(Service {
             backends: (1..=NODES).map(backend).collect(),
             checks: vec![health],

@@ -116,12 +116,9 @@ pub enum CheckKind {
     NodeEndpoints,
 }
 
-/// A health check: kind, target port and the clockwork.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HealthCheck {
-    pub kind: CheckKind,
-    /// Probed port; the backend's own when `None`.
-    pub port: Option<u16>,
+/// How often a backend is asked, and how many answers take it out and bring it back.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Clockwork {
     pub interval: Duration,
     pub timeout: Duration,
     /// Consecutive failures that take a backend out, >= 1.
@@ -133,6 +130,29 @@ pub struct HealthCheck {
     /// How long one that went out for the second time in short succession stays out at least; doubles
     /// with every further time. Zero: `rise` alone decides.
     pub hold_down: Duration,
+}
+
+impl Default for Clockwork {
+    /// Every 2 s, out after three failures, back after two successes, no hold-down.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            jitter_percent: 10,
+            hold_down: Duration::ZERO,
+        }
+    }
+}
+
+/// What is asked of a Service's backends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HealthCheck {
+    pub kind: CheckKind,
+    /// Probed port; the backend's own when `None`.
+    pub port: Option<u16>,
+    pub clockwork: Clockwork,
 }
 
 /// How much of a Service the health checks may take away.

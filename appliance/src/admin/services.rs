@@ -94,7 +94,7 @@ fn latest(seat: &JudgeView, shown: &Shown<'_>, now: Moment) -> Option<String> {
         State::Down(error) => Some((row, error)),
         State::Unknown | State::Up => None,
     })?;
-    let held = row.held_until.filter(|_| row.successes >= u32::from(row.check.rise));
+    let held = row.held_until.filter(|_| row.successes >= u32::from(row.check.clockwork.rise));
     Some(match held.map(|until| until.since(now).as_secs()) {
         Some(seconds) => format!("{error}, held down for {seconds}s more after flapping"),
         None => error.to_string(),
@@ -252,10 +252,10 @@ fn health_row(
         successes: row.successes,
         failures: row.failures,
         transitions: row.transitions,
-        interval_millis: millis(row.check.interval),
-        timeout_millis: millis(row.check.timeout),
-        fall: row.check.fall,
-        rise: row.check.rise,
+        interval_millis: millis(row.check.clockwork.interval),
+        timeout_millis: millis(row.check.clockwork.timeout),
+        fall: row.check.clockwork.fall,
+        rise: row.check.clockwork.rise,
     }
 }
 

@@ -173,15 +173,5 @@ fn checks_of(spec: &Spec, port: &Port, policy: &Policy) -> Vec<HealthCheck> {
 }
 
 fn check(policy: &Policy, kind: CheckKind, port: Option<u16>) -> HealthCheck {
-    let clockwork = &policy.checks;
-    HealthCheck {
-        kind,
-        port,
-        interval: clockwork.interval,
-        timeout: clockwork.timeout,
-        fall: clockwork.fall,
-        rise: clockwork.rise,
-        jitter_percent: clockwork.jitter_percent,
-        hold_down: clockwork.hold_down,
-    }
+    HealthCheck { kind, port, clockwork: policy.checks }
 }

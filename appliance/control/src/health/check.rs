@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use spillway_lb::model::{CheckKind, HealthCheck};
+use spillway_lb::model::{CheckKind, Clockwork, HealthCheck};
 
 /// The shortest interval and timeout that are honoured: a zero would spin.
 const CLOCKWORK_MIN: Duration = Duration::from_millis(10);
@@ -18,32 +18,26 @@ pub struct Check {
     pub kind: CheckKind,
     /// Where the probe goes.
     pub address: SocketAddrV4,
-    pub interval: Duration,
-    pub timeout: Duration,
-    /// Consecutive failures that take it down.
-    pub fall: u8,
-    /// Consecutive successes that bring it back.
-    pub rise: u8,
-    pub jitter_percent: u8,
-    /// See [`HealthCheck::hold_down`].
-    pub hold_down: Duration,
+    pub clockwork: Clockwork,
 }
 
 impl Check {
     /// The check of `backend` that `health` describes, its numbers brought into their documented
     /// ranges.
     pub fn of(health: &HealthCheck, backend: SocketAddrV4) -> Self {
-        let HealthCheck { kind, port, interval, timeout, fall, rise, jitter_percent, hold_down } =
-            health;
+        let HealthCheck { kind, port, clockwork } = health;
+        let Clockwork { interval, timeout, fall, rise, jitter_percent, hold_down } = *clockwork;
         Self {
             kind: kind.clone(),
             address: SocketAddrV4::new(*backend.ip(), port.unwrap_or(backend.port())),
-            interval: (*interval).max(CLOCKWORK_MIN),
-            timeout: (*timeout).max(CLOCKWORK_MIN),
-            fall: (*fall).max(1),
-            rise: (*rise).max(1),
-            jitter_percent: (*jitter_percent).min(JITTER_MAX),
-            hold_down: *hold_down,
+            clockwork: Clockwork {
+                interval: interval.max(CLOCKWORK_MIN),
+                timeout: timeout.max(CLOCKWORK_MIN),
+                fall: fall.max(1),
+                rise: rise.max(1),
+                jitter_percent: jitter_percent.min(JITTER_MAX),
+                hold_down,
+            },
         }
     }
 }
@@ -160,16 +154,15 @@ mod tests {
     use super::*;
 
     fn health(kind: CheckKind, port: Option<u16>) -> HealthCheck {
-        HealthCheck {
-            kind,
-            port,
+        let clockwork = Clockwork {
             interval: Duration::ZERO,
             timeout: Duration::ZERO,
             fall: 0,
             rise: 0,
             jitter_percent: 200,
             hold_down: Duration::ZERO,
-        }
+        };
+        HealthCheck { kind, port, clockwork }
     }
 
     #[test]
@@ -183,7 +176,9 @@ mod tests {
     #[test]
     fn numbers_are_brought_into_their_ranges() {
         let check = Check::of(&health(CheckKind::Tcp, None), "10.0.1.1:80".parse().unwrap());
-        assert_eq!((check.interval, check.timeout), (CLOCKWORK_MIN, CLOCKWORK_MIN));
-        assert_eq!((check.fall, check.rise, check.jitter_percent), (1, 1, 50));
+        let Clockwork { interval, timeout, fall, rise, jitter_percent, hold_down: _ } =
+            check.clockwork;
+        assert_eq!((interval, timeout), (CLOCKWORK_MIN, CLOCKWORK_MIN));
+        assert_eq!((fall, rise, jitter_percent), (1, 1, 50));
     }
 }

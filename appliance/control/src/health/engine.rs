@@ -197,13 +197,14 @@ impl Engine {
             let check = &probe.check;
             let id = ProbeId(self.id_next);
             self.id_next += 1;
-            let deadline = now.plus(check.timeout).plus(LOST_AFTER);
+            let timeout = check.clockwork.timeout;
+            let deadline = now.plus(timeout).plus(LOST_AFTER);
             self.out.insert(id, Outstanding { slot, started: now, deadline });
             requests.push(ProbeRequest {
                 id,
                 kind: check.kind.clone(),
                 address: check.address,
-                timeout: check.timeout,
+                timeout,
             });
         }
         requests.into_iter()
@@ -231,7 +232,7 @@ impl Engine {
     ) -> Option<Turn> {
         let out = self.out.remove(&id)?;
         let probe = self.probes.get_mut(out.slot)?;
-        let turned = probe.record.take(&probe.check, now, answer);
+        let turned = probe.record.take(&probe.check.clockwork, now, answer);
         let turn = turned.then(|| probe.turn(now));
         self.reschedule(&out, now);
         turn
@@ -276,8 +277,9 @@ impl Engine {
     /// Starts are an interval apart; a check that ran longer is followed by the next at once.
     fn reschedule(&mut self, out: &Outstanding, now: Moment) {
         let Some(probe) = self.probes.get_mut(out.slot) else { return };
-        let asked = probe.check.interval.saturating_mul(self.stretch_percent) / 100;
-        let interval = self.rng.around(asked, probe.check.jitter_percent);
+        let clockwork = &probe.check.clockwork;
+        let asked = clockwork.interval.saturating_mul(self.stretch_percent) / 100;
+        let interval = self.rng.around(asked, clockwork.jitter_percent);
         probe.due = out.started.plus(interval).max(now);
         self.queue.insert((probe.due, out.slot));
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Answer, Check, Moment, ProbeError, State};
+use spillway_lb::model::Clockwork;
+
+use super::{Answer, Moment, ProbeError, State};
 
 /// Failures in a row that take down one that has never been well; fewer when `fall` is less. One
 /// could be the box's own start, or a neighbour that was not known yet.
@@ -68,7 +70,7 @@ impl Record {
     /// one that is down, or the weight.
     pub(super) fn take(
         &mut self,
-        check: &Check,
+        clockwork: &Clockwork,
         now: Moment,
         answer: Result<Answer, ProbeError>,
     ) -> bool {
@@ -80,7 +82,7 @@ impl Record {
                 self.weight = weight;
                 self.failures = 0;
                 self.successes = self.successes.saturating_add(1);
-                self.after_success(check, now)
+                self.after_success(clockwork, now)
             }
             Err(error @ ProbeError::NoEndpoints) => {
                 self.last_error = Some(error);
@@ -91,7 +93,7 @@ impl Record {
                 self.last_error = Some(error);
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
-                self.after_failure(check, error)
+                self.after_failure(clockwork, error)
             }
         };
         let before = std::mem::replace(&mut self.state, next);
@@ -99,7 +101,7 @@ impl Record {
             && let State::Down(error) = next
             && error != ProbeError::NoEndpoints
         {
-            self.fell(check, now);
+            self.fell(clockwork, now);
         }
         self.transitions += u64::from(before.is_serving() != next.is_serving());
         let turned = !before.is_like(next);
@@ -109,15 +111,15 @@ impl Record {
         turned || (next == State::Up && weight != self.weight)
     }
 
-    fn after_success(&self, check: &Check, now: Moment) -> State {
+    fn after_success(&self, clockwork: &Clockwork, now: Moment) -> State {
         let State::Down(error) = self.state else { return State::Up };
         // One without endpoints was well all the time: there is nothing to be proved.
-        let rises = error == ProbeError::NoEndpoints || self.successes >= u32::from(check.rise);
+        let rises = error == ProbeError::NoEndpoints || self.successes >= u32::from(clockwork.rise);
         if rises && now >= self.held_until { State::Up } else { self.state }
     }
 
-    fn after_failure(&self, check: &Check, error: ProbeError) -> State {
-        let fall = u32::from(check.fall);
+    fn after_failure(&self, clockwork: &Clockwork, error: ProbeError) -> State {
+        let fall = u32::from(clockwork.fall);
         match self.state {
             State::Unknown if self.failures < fall.min(FIRST_FALL) => State::Unknown,
             State::Up if self.failures < fall => State::Up,
@@ -129,15 +131,15 @@ impl Record {
 
     /// Sees to the hold-down of one that was up until now: none for the first fall, then the
     /// check's, then twice as long with each further one.
-    fn fell(&mut self, check: &Check, now: Moment) {
-        if now.since(self.since) >= check.hold_down.saturating_mul(FORGIVEN_AFTER) {
+    fn fell(&mut self, clockwork: &Clockwork, now: Moment) {
+        if now.since(self.since) >= clockwork.hold_down.saturating_mul(FORGIVEN_AFTER) {
             self.falls = 0;
         }
         let hold = match self.falls {
             0 => Duration::ZERO,
-            again => check.hold_down.saturating_mul(1 << (again - 1).min(16)),
+            again => clockwork.hold_down.saturating_mul(1 << (again - 1).min(16)),
         };
         self.falls = self.falls.saturating_add(1);
-        self.held_until = now.plus(hold.min(HOLD_MAX.max(check.hold_down)));
+        self.held_until = now.plus(hold.min(HOLD_MAX.max(clockwork.hold_down)));
     }
 }

@@ -3,31 +3,18 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use spillway_cluster::CheckDefaults;
-use spillway_lb::model::{CheckKind, Ejection, HealthCheck};
+use spillway_lb::model::{CheckKind, Clockwork, Ejection, HealthCheck};
 
 use super::form::{self, duration_words};
 use super::report::{Report, Span, Spanned};
 use super::section::Section;
 
-/// The clockwork of a check.
-#[derive(Clone, Debug)]
-pub(super) struct Clockwork {
-    /// `None` after a mistake, as is `timeout`.
-    interval: Option<Duration>,
-    timeout: Option<Duration>,
-    fall: u8,
-    rise: u8,
-    jitter_percent: u8,
-    hold_down: Duration,
-}
-
 /// `[health]`: what a service's check does not say itself.
 #[derive(Clone, Debug)]
 pub(super) struct HealthDefaults {
-    pub(super) clockwork: Clockwork,
+    /// `None` after a mistake, as is `probe_ports`.
+    pub(super) clockwork: Option<Clockwork>,
     pub(super) ejection: Ejection,
-    /// `None` after a mistake.
     pub(super) probe_ports: Option<Spanned<RangeInclusive<u16>>>,
 }
 
@@ -56,44 +43,17 @@ pub(super) struct HealthDraft {
 }
 
 pub(super) fn read_defaults(mut section: Section<'_>) -> HealthDefaults {
-    let built_in = Clockwork {
-        interval: Some(Duration::from_secs(2)),
-        timeout: Some(Duration::from_secs(1)),
-        fall: 3,
-        rise: 2,
-        jitter_percent: 10,
-        hold_down: Duration::ZERO,
-    };
-    let clockwork = read_clockwork(&mut section, &built_in);
+    let clockwork = read_clockwork(&mut section, Some(Clockwork::default()));
     let ejection = read_ejection(&mut section, Ejection::default());
     let probe_ports = section.parse_or("probe_ports", form::PORTS, 61_000..=65_535);
     section.finish();
     HealthDefaults { clockwork, ejection, probe_ports }
 }
 
-/// The clockwork of the checks that are made up for a cluster's Services. What is wrong has its
-/// default; the mistake is reported.
-pub(super) fn read_cluster_checks(
-    section: &mut Section<'_>,
-    defaults: CheckDefaults,
-) -> CheckDefaults {
-    let built_in = Clockwork {
-        interval: Some(defaults.interval),
-        timeout: Some(defaults.timeout),
-        fall: defaults.fall,
-        rise: defaults.rise,
-        jitter_percent: defaults.jitter_percent,
-        hold_down: defaults.hold_down,
-    };
-    let read = read_clockwork(section, &built_in);
-    CheckDefaults {
-        interval: read.interval.unwrap_or(defaults.interval),
-        timeout: read.timeout.unwrap_or(defaults.timeout),
-        fall: read.fall,
-        rise: read.rise,
-        jitter_percent: read.jitter_percent,
-        hold_down: read.hold_down,
-    }
+/// The clockwork of the checks that are made up for a cluster's Services. After a mistake, which is
+/// reported, the defaults.
+pub(super) fn read_cluster_checks(section: &mut Section<'_>, defaults: Clockwork) -> Clockwork {
+    read_clockwork(section, Some(defaults)).unwrap_or(defaults)
 }
 
 /// How much of a service its checks may take away.
@@ -109,15 +69,16 @@ pub(super) fn read_ejection(section: &mut Section<'_>, defaults: Ejection) -> Ej
     }
 }
 
-fn read_clockwork(section: &mut Section<'_>, defaults: &Clockwork) -> Clockwork {
+/// `None` after a mistake in the interval or the timeout, here or in the defaults.
+fn read_clockwork(section: &mut Section<'_>, defaults: Option<Clockwork>) -> Option<Clockwork> {
     let interval = read_duration(section, "interval", INTERVAL_MIN..=INTERVAL_MAX);
     let timeout = read_duration(section, "timeout", TIMEOUT_MIN..=INTERVAL_MAX);
     let said = timeout.as_ref().or(interval.as_ref()).map(|said| said.at);
     let or_default = |key, said: Option<Spanned<Duration>>, default| {
         if section.has(key) { said.map(|said| said.value) } else { default }
     };
-    let interval = or_default("interval", interval, defaults.interval);
-    let timeout = or_default("timeout", timeout, defaults.timeout);
+    let interval = or_default("interval", interval, defaults.map(|it| it.interval));
+    let timeout = or_default("timeout", timeout, defaults.map(|it| it.timeout));
     // Once, where the operator said the one or the other; a check that inherits both is spared.
     if let (Some(at), Some(interval), Some(timeout)) = (said, interval, timeout)
         && timeout > interval
@@ -129,17 +90,20 @@ fn read_clockwork(section: &mut Section<'_>, defaults: &Clockwork) -> Clockwork 
         );
         section.error(at, &message, Some("a check has to end before the next one begins"));
     }
-    Clockwork {
-        interval,
-        timeout,
-        fall: section.integer("fall", 1..=255).map_or(defaults.fall, |fall| fall.value),
-        rise: section.integer("rise", 1..=255).map_or(defaults.rise, |rise| rise.value),
-        jitter_percent: section
-            .integer("jitter", 0..=50)
-            .map_or(defaults.jitter_percent, |jitter| jitter.value),
-        hold_down: read_duration(section, "hold_down", Duration::ZERO..=HOLD_MAX)
-            .map_or(defaults.hold_down, |hold| hold.value),
-    }
+    // The rest is read in any case: it may hold mistakes too.
+    let defaults = defaults.unwrap_or_default();
+    let fall = section.integer("fall", 1..=255);
+    let rise = section.integer("rise", 1..=255);
+    let jitter = section.integer("jitter", 0..=50);
+    let hold_down = read_duration(section, "hold_down", Duration::ZERO..=HOLD_MAX);
+    Some(Clockwork {
+        interval: interval?,
+        timeout: timeout?,
+        fall: fall.map_or(defaults.fall, |fall| fall.value),
+        rise: rise.map_or(defaults.rise, |rise| rise.value),
+        jitter_percent: jitter.map_or(defaults.jitter_percent, |jitter| jitter.value),
+        hold_down: hold_down.map_or(defaults.hold_down, |hold| hold.value),
+    })
 }
 
 pub(super) fn read_duration(
@@ -194,25 +158,13 @@ fn read_kind(mut section: Section<'_>, kind: Kind, defaults: &HealthDefaults) ->
         }
     };
     let port = section.integer("port", 1..=65_535).map(|port| port.value);
-    let clockwork = read_clockwork(&mut section, &defaults.clockwork);
+    let clockwork = read_clockwork(&mut section, defaults.clockwork);
     let ejection = read_ejection(&mut section, defaults.ejection);
     section.finish_with(|key| {
         let http_only = ["path", "host", "expect"].contains(&key);
         http_only.then(|| format!("`{key}` belongs to type http; this check's type is tcp"))
     });
-    let check = match (clockwork.interval, clockwork.timeout) {
-        (Some(interval), Some(timeout)) => Some(HealthCheck {
-            kind: check_kind,
-            port,
-            interval,
-            timeout,
-            fall: clockwork.fall,
-            rise: clockwork.rise,
-            jitter_percent: clockwork.jitter_percent,
-            hold_down: clockwork.hold_down,
-        }),
-        (None, _) | (_, None) => None,
-    };
+    let check = clockwork.map(|clockwork| HealthCheck { kind: check_kind, port, clockwork });
     HealthDraft { check, ejection }
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use spillway_cluster::{Access, BackendMode, CheckDefaults, Policy, Pool};
-use spillway_lb::model::{Ejection, PortNetwork};
+use spillway_cluster::{Access, BackendMode, Policy, Pool};
+use spillway_lb::model::{Clockwork, Ejection, PortNetwork};
 
 use super::form::{self, Form};
 use super::health::{self, HOLD_MAX};
@@ -184,7 +184,7 @@ fn read_health(
     section: &mut Section<'_>,
     defaults: &Policy,
     report: &Report,
-) -> (CheckDefaults, Ejection) {
+) -> (Clockwork, Ejection) {
     let mut below = section
         .section("health", "kubernetes: health")
         .unwrap_or_else(|| Section::absent("kubernetes: health", Span::whole(0), report));

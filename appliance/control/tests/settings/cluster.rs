@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use spillway_cluster::{Access, BackendMode, CheckDefaults, LabelRule, Policy, Span};
+use spillway_cluster::{Access, BackendMode, LabelRule, Policy, Span};
 use spillway_control::settings::{KubernetesSettings, Settings, Sources, load};
-use spillway_lb::model::{Affinity, Ejection, Route, Scheduler};
+use spillway_lb::model::{Affinity, Clockwork, Ejection, Route, Scheduler};
 
 use crate::folder::{BASE, Folder, pairs};
 
@@ -115,7 +115,7 @@ fn everything_about_a_cluster_can_be_said() {
             external_ips: nets(&["192.0.2.0/24"]),
             mode: BackendMode::Pod,
             scheduler: Scheduler::Maglev,
-            checks: CheckDefaults {
+            checks: Clockwork {
                 interval: Duration::from_secs(5),
                 timeout: Duration::from_secs(3),
                 fall: 4,
@@ -255,14 +255,14 @@ fn a_static_service_can_say_affinity_source_ranges_and_how_much_may_be_ejected()
         web.ejection,
         Ejection { percent_max: 20, window: Duration::from_secs(3), fail_open: false }
     );
-    assert_eq!(web.checks.first().unwrap().hold_down, Duration::from_secs(7));
+    assert_eq!(web.checks.first().unwrap().clockwork.hold_down, Duration::from_secs(7));
     assert_eq!(dns.affinity, Affinity::ClientIp { timeout: Duration::from_hours(3) });
     assert_eq!(dns.source_ranges, []);
     assert_eq!(
         dns.ejection,
         Ejection { percent_max: 40, window: Duration::from_secs(10), fail_open: true }
     );
-    assert_eq!(dns.checks.first().unwrap().hold_down, Duration::from_secs(5));
+    assert_eq!(dns.checks.first().unwrap().clockwork.hold_down, Duration::from_secs(5));
 }
 
 #[test]
@@ -270,7 +270,11 @@ fn health_without_a_word_ejects_without_a_limit_as_it_always_did() {
     let settings = loaded("");
     for service in &settings.model.services {
         assert_eq!(service.ejection, Ejection::default(), "{}", service.name);
-        assert!(service.checks.iter().all(|check| check.hold_down.is_zero()), "{}", service.name);
+        assert!(
+            service.checks.iter().all(|check| check.clockwork.hold_down.is_zero()),
+            "{}",
+            service.name
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use spillway_control::settings::{DeviceSettings, Poll, Settings, Sources, load};
-use spillway_lb::model::{CheckKind, Protocol, Scheduler, ServiceKind};
+use spillway_lb::model::{CheckKind, Clockwork, Protocol, Scheduler, ServiceKind};
 
 /// Stands in for the file that only a box has.
 fn kubeconfig() -> Vec<(String, String)> {
@@ -42,10 +42,9 @@ fn the_example_serves_a_node_port_a_load_balancer_and_udp_over_two_ports() {
     };
     assert_eq!((web.kind, web.scheduler), (ServiceKind::NodePort, Scheduler::Random));
     let check = web.checks.first().unwrap();
-    assert_eq!(
-        (check.interval, check.timeout, check.fall, check.rise, check.jitter_percent),
-        (Duration::from_secs(1), Duration::from_millis(500), 2, 2, 10)
-    );
+    let Clockwork { interval, timeout, fall, rise, jitter_percent, hold_down: _ } = check.clockwork;
+    assert_eq!((interval, timeout), (Duration::from_secs(1), Duration::from_millis(500)));
+    assert_eq!((fall, rise, jitter_percent), (2, 2, 10));
     assert_eq!(
         check.kind,
         CheckKind::Http { path: "/healthz".into(), host: None, expect: 200..=399 }

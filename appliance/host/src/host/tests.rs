@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use spillway_control::health::State;
-use spillway_lb::model::{CheckKind, HealthCheck, StaticNeighbor};
+use spillway_lb::model::{CheckKind, Clockwork, HealthCheck, StaticNeighbor};
 use spillway_packet::build;
 use spillway_packet::ethernet;
 use spillway_packet::tcp::TcpFlags;
@@ -31,16 +31,12 @@ fn host_of(network: Network) -> Host {
 }
 
 fn tcp_check() -> HealthCheck {
-    HealthCheck {
-        kind: CheckKind::Tcp,
-        port: None,
-        interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(1),
-        fall: 1,
-        rise: 2,
-        jitter_percent: 10,
-        hold_down: Duration::ZERO,
-    }
+    clocked(Clockwork::default())
+}
+
+/// By TCP, and down after the first failure.
+fn clocked(clockwork: Clockwork) -> HealthCheck {
+    HealthCheck { kind: CheckKind::Tcp, port: None, clockwork: Clockwork { fall: 1, ..clockwork } }
 }
 
 fn http_check() -> HealthCheck {
@@ -127,11 +123,11 @@ fn a_backend_without_arp_is_unreachable_and_no_timeout() {
 
 #[test]
 fn a_long_check_of_an_absent_backend_ends_when_arp_has_failed() {
-    let check = HealthCheck {
+    let check = clocked(Clockwork {
         interval: Duration::from_mins(1),
         timeout: Duration::from_secs(30),
-        ..tcp_check()
-    };
+        ..Clockwork::default()
+    });
     let mut lan = lan_with(Service::Quiet, &check);
     lan.nodes[0].answers_arp = false;
     assert_eq!(first_result(&mut lan), State::Down(ProbeError::Unreachable));
@@ -195,7 +191,8 @@ fn a_node_says_how_many_endpoints_it_has_or_that_it_has_none() {
                 Connection: close\r\n\r\n{\"localEndpoints";
     let none = "HTTP/1.1 503 Service Unavailable\r\n\
                 X-Load-Balancing-Endpoint-Weight: 0\r\n\r\n{}";
-    let health = HealthCheck { kind: CheckKind::NodeEndpoints, fall: 3, ..tcp_check() };
+    let clockwork = Clockwork::default();
+    let health = HealthCheck { kind: CheckKind::NodeEndpoints, port: None, clockwork };
     let mut lan = lan_with(Service::Answers(some), &health);
     assert_eq!(first_result(&mut lan), State::Up);
     assert_eq!(lan.host.turns()[0].weight, Some(2));
@@ -211,7 +208,8 @@ fn a_node_says_how_many_endpoints_it_has_or_that_it_has_none() {
 
 #[test]
 fn a_killed_backend_is_out_in_the_promised_time_and_returns_after_rise_checks() {
-    let mut lan = lan_with(Service::Quiet, &HealthCheck { fall: 3, ..tcp_check() });
+    let clockwork = Clockwork::default();
+    let mut lan = lan_with(Service::Quiet, &HealthCheck { clockwork, ..tcp_check() });
     lan.run_for(Duration::from_secs(9));
     assert_eq!(lan.host.turns().len(), 1, "up");
     let killed = lan.now;
@@ -254,7 +252,8 @@ fn a_thousand_checks_run_side_by_side() {
 
 #[test]
 fn icmp_ends_a_check_only_when_it_quotes_our_very_syn() {
-    let check = HealthCheck { timeout: Duration::from_millis(1_900), ..tcp_check() };
+    let timeout = Duration::from_millis(1_900);
+    let check = clocked(Clockwork { timeout, ..Clockwork::default() });
     let mut lan = lan_with(Service::Quiet, &check);
     lan.nodes[0].answers_ip = false;
     lan.run_for(Duration::from_millis(500));
@@ -550,11 +549,12 @@ fn macs_must_fit_the_ports() {
 
 #[test]
 fn a_hostile_backend_harms_nothing_but_its_own_check() {
-    let hostile = HealthCheck {
+    let clockwork = Clockwork {
         interval: Duration::from_millis(20),
         timeout: Duration::from_millis(15),
-        ..http_check()
+        ..tcp_check().clockwork
     };
+    let hostile = HealthCheck { clockwork, ..http_check() };
     let mut lan = lan_with(Service::Quiet, &hostile);
     lan.nodes[0].answers_ip = false;
     let good = Node::new(1, 11, "10.0.1.11", "10.0.1.11").serve(80, Service::Quiet);

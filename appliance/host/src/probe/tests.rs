@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spillway_control::health::{Check, Engine};
 use spillway_lb::ids::PortId;
-use spillway_lb::model::CheckKind;
+use spillway_lb::model::{CheckKind, Clockwork};
 
 /// Where a [`Bomb`] goes off: the path of its check says.
 #[derive(Debug)]
@@ -88,12 +88,7 @@ fn requests(paths: &[&str]) -> (Engine, Vec<ProbeRequest>) {
         Arc::new(Check {
             kind: CheckKind::Http { path: (*path).to_owned(), host: None, expect: 200..=200 },
             address: "10.0.1.10:80".parse().unwrap(),
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            fall: 1,
-            rise: 1,
-            jitter_percent: 0,
-            hold_down: Duration::ZERO,
+            clockwork: Clockwork { fall: 1, rise: 1, jitter_percent: 0, ..Clockwork::default() },
         })
     };
     let mut engine = Engine::new(1);

@@ -163,6 +163,6 @@ fn question(check: &Check) -> Question {
 }
 
 fn micro_hertz(check: &Check) -> u64 {
-    let interval = u64::try_from(check.interval.as_micros()).unwrap_or(u64::MAX);
+    let interval = u64::try_from(check.clockwork.interval.as_micros()).unwrap_or(u64::MAX);
     1_000_000_000_000 / interval.max(1)
 }

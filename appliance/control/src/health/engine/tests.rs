@@ -3,26 +3,33 @@
 use super::*;
 use crate::health::stopwatch::Stopwatch;
 use proptest::prelude::*;
+use spillway_lb::model::Clockwork;
 use std::collections::HashMap;
 
 const MS: fn(u64) -> Moment = Moment::from_millis;
 
 /// A TCP check of 10.0.1.`last`.
 fn check_of(last: u8, interval_ms: u64, timeout_ms: u64, fall: u8, rise: u8, jitter: u8) -> Check {
-    Check {
-        kind: CheckKind::Tcp,
-        address: SocketAddrV4::new([10, 0, 1, last].into(), 80),
+    let clockwork = Clockwork {
         interval: Duration::from_millis(interval_ms),
         timeout: Duration::from_millis(timeout_ms),
         fall,
         rise,
         jitter_percent: jitter,
         hold_down: Duration::ZERO,
-    }
+    };
+    let address = SocketAddrV4::new([10, 0, 1, last].into(), 80);
+    Check { kind: CheckKind::Tcp, address, clockwork }
 }
 
 fn check(interval_ms: u64, timeout_ms: u64, fall: u8, rise: u8, jitter: u8) -> Check {
     check_of(1, interval_ms, timeout_ms, fall, rise, jitter)
+}
+
+/// One that is out after one failure, and back after one success, if it is not held.
+fn flapping(hold_down: Duration) -> Check {
+    let check = check(1_000, 100, 1, 1, 0);
+    Check { clockwork: Clockwork { hold_down, ..check.clockwork }, ..check }
 }
 
 fn many(count: u8, check: &Check) -> Vec<Arc<Check>> {
@@ -319,11 +326,11 @@ proptest! {
         let timeout_ms = (interval_ms * timeout_share / 100).max(10);
         let check = check(interval_ms, timeout_ms, fall, 2, jitter);
         let noticed = time_of_death_notice(seed, &check, MS(death_ms));
-        let longest = check.interval * u32::from(100 + jitter) / 100;
-        let bound = longest * u32::from(fall) + check.timeout;
+        let longest = check.clockwork.interval * u32::from(100 + jitter) / 100;
+        let bound = longest * u32::from(fall) + check.clockwork.timeout;
         prop_assert!(noticed.since(MS(death_ms)) <= bound);
         // It also is not out before `fall` checks could fail.
-        let shortest = check.interval * u32::from(100 - jitter) / 100;
+        let shortest = check.clockwork.interval * u32::from(100 - jitter) / 100;
         prop_assert!(noticed.since(MS(death_ms)) >= shortest * u32::from(fall - 1));
     }
 
@@ -440,7 +447,7 @@ fn time_down(engine: &mut Engine, well_ms: u64) -> Duration {
 #[test]
 fn one_that_flaps_is_held_down_twice_as_long_each_time_and_forgiven_when_it_is_steady() {
     let hold_down = Duration::from_secs(10);
-    let mut engine = engine_with(&Check { hold_down, ..check(1_000, 100, 1, 1, 0) });
+    let mut engine = engine_with(&flapping(hold_down));
     answer(&mut engine, GOOD);
     let times: Vec<_> = (0..8).map(|_| time_down(&mut engine, 5_000).as_secs()).collect();
     assert_eq!(times, [1, 10, 20, 40, 80, 160, 300, 300]);
@@ -452,7 +459,7 @@ fn one_that_flaps_is_held_down_twice_as_long_each_time_and_forgiven_when_it_is_s
 #[test]
 fn one_that_is_held_says_until_when() {
     let hold_down = Duration::from_secs(10);
-    let mut engine = engine_with(&Check { hold_down, ..check(1_000, 100, 1, 1, 0) });
+    let mut engine = engine_with(&flapping(hold_down));
     answer(&mut engine, GOOD);
     time_down(&mut engine, 1_000);
     let fell = answer(&mut engine, BAD).unwrap().at;
@@ -462,7 +469,7 @@ fn one_that_is_held_says_until_when() {
 #[test]
 fn no_endpoints_is_no_flapping() {
     let hold_down = Duration::from_secs(10);
-    let mut engine = engine_with(&Check { hold_down, ..check(1_000, 100, 1, 1, 0) });
+    let mut engine = engine_with(&flapping(hold_down));
     answer(&mut engine, GOOD);
     for _ in 0..20 {
         assert!(answer(&mut engine, EMPTY).is_some());

@@ -6,23 +6,14 @@ use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spillway_lb::model::{Backend, CheckKind, Ejection, HealthCheck};
+use spillway_lb::model::{Backend, CheckKind, Clockwork, Ejection, HealthCheck};
 
 const SECONDS: fn(u64) -> Moment = |seconds| Moment::from_millis(seconds * 1_000);
 const DEAD: State = State::Down(ProbeError::Timeout);
 const EMPTY: State = State::Down(ProbeError::NoEndpoints);
 
 fn health(kind: CheckKind, port: Option<u16>) -> HealthCheck {
-    HealthCheck {
-        kind,
-        port,
-        interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(1),
-        fall: 3,
-        rise: 2,
-        jitter_percent: 10,
-        hold_down: Duration::ZERO,
-    }
+    HealthCheck { kind, port, clockwork: Clockwork::default() }
 }
 
 fn backend(last: u8) -> Backend {
@@ -255,7 +246,7 @@ fn a_changed_service_keeps_the_past_of_its_backends() {
     assert_eq!(world.judge.view(&world.service)[0].since, since);
     // A new clockwork is not asked yet: what was known holds.
     let mut faster = service("web", 5, ejection(20, false));
-    faster.checks[0].interval = Duration::from_secs(1);
+    faster.checks[0].clockwork.interval = Duration::from_secs(1);
     assert!(world.set(Arc::new(faster)));
     assert_eq!(world.serving(SECONDS(3)), "-++++");
     assert!(world.turn(1, 0, State::Up, None), "it matters to the one that is out");
