@@ -13,12 +13,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Heard, client, delete, put, settings, truth};
+use common::{Watched, client, delete, put, settings};
 use spillway_apiserver::faults::{Fault, Garble, Rule};
 use spillway_apiserver::{ApiServer, Options};
 use spillway_cluster::Kind;
-use spillway_kube::{Clockwork, Notice, Session};
-use tokio::sync::mpsc;
+use spillway_kube::{Clockwork, Session};
 use tokio::time::sleep;
 
 /// Issue "Must show" 4.
@@ -134,47 +133,27 @@ async fn play(seed: u64) -> Result<(), String> {
     if dice.roll(2) == 0 {
         clients.push(("https://another".to_owned(), clients[0].1.clone()));
     }
-    let (_session, mut notices) = Session::with_clients(clients, settings(clockwork));
-    let mut heard = Heard::default();
+    let started = Session::with_clients(clients, settings(clockwork));
+    let mut watched = Watched::new(&server, started, patience);
     for change in 0..8 + dice.roll(16) {
         step(&mut dice, &server, change, lies);
         let pause = [0, 1, 300, 2_000, 20_000][usize::try_from(dice.roll(5)).unwrap()];
         sleep(Duration::from_millis(pause)).await;
-        drain(&mut heard, &mut notices);
+        while let Ok(notice) = watched.notices.try_recv() {
+            watched.heard.take(notice);
+        }
     }
     server.clear_faults();
     server.stall_streams(false);
     server.set_down(false);
-    settle(&server, &mut heard, &mut notices, patience).await?;
+    watched.try_in_step().await?;
     // It is not only equal by chance: news still comes through. The stream in use may have been spoilt
     // while faults lasted, so it may have to time out first.
     for kind in Kind::ALL {
         put(&server, kind, "news", 1);
         delete(&server, kind, "o1");
     }
-    settle(&server, &mut heard, &mut notices, patience).await
-}
-
-fn drain(heard: &mut Heard, notices: &mut mpsc::Receiver<Notice>) {
-    while let Ok(notice) = notices.try_recv() {
-        heard.take(notice);
-    }
-}
-
-/// Waits until what was told is what is.
-async fn settle(
-    server: &ApiServer,
-    heard: &mut Heard,
-    notices: &mut mpsc::Receiver<Notice>,
-    patience: Duration,
-) -> Result<(), String> {
-    let truth = truth(server);
-    let is_there = |heard: &Heard| heard.is_synced() && heard.world == truth;
-    heard.until(notices, patience, is_there).await.map(drop).map_err(|error| {
-        let wanted: Vec<_> = truth.keys().collect();
-        let told: Vec<_> = heard.world.keys().collect();
-        format!("{error}\nwanted {wanted:?}\ntold   {told:?}")
-    })
+    watched.try_in_step().await.map(drop)
 }
 
 fn run(seeds: impl Iterator<Item = u64>) {

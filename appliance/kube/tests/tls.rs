@@ -11,18 +11,17 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Folder, Heard, put, truth};
+use common::{Folder, Heard, Watched, put};
 use spillway_apiserver::ApiServer;
 use spillway_apiserver::auth::{Denial, Identity};
 use spillway_apiserver::pki::{Ca, Credentials, Pair, Validity, kubeconfig, self_signed};
 use spillway_apiserver::tls::{self, Listening};
 use spillway_cluster::{Access, Kind};
-use spillway_kube::{Clockwork, Notice, Session, SessionSettings};
-use tokio::sync::mpsc;
+use spillway_kube::{Clockwork, Session, SessionSettings};
 use tokio::time::sleep;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,28 +52,25 @@ fn clockwork() -> Clockwork {
     }
 }
 
-fn start(path: &Path, endpoints: &[String]) -> (Session, mpsc::Receiver<Notice>) {
-    let access =
-        Access::Kubeconfig { path: path.to_owned(), context: None, endpoints: endpoints.to_vec() };
-    let settings = SessionSettings { clockwork: clockwork(), ..SessionSettings::new(access) };
-    Session::start(settings).unwrap()
+fn start(server: &ApiServer, path: PathBuf, endpoints: &[String], clockwork: Clockwork) -> Watched {
+    let access = Access::Kubeconfig { path, context: None, endpoints: endpoints.to_vec() };
+    let settings = SessionSettings { clockwork, ..SessionSettings::new(access) };
+    Watched::new(server, Session::start(settings).unwrap(), PATIENCE)
 }
 
 /// The error that an operator sees.
-async fn refusal(path: &Path) -> String {
-    let (_session, mut notices) = start(path, &[]);
-    let mut heard = Heard::default();
-    let has_error = |heard: &Heard| !heard.error(Kind::Service).is_empty();
-    heard.until(&mut notices, PATIENCE, has_error).await.unwrap();
-    assert!(!heard.feeds[&Kind::Service].synced);
-    heard.error(Kind::Service).to_owned()
+async fn refusal(path: PathBuf) -> String {
+    let mut watched = start(&ApiServer::default(), path, &[], clockwork());
+    watched.until(|heard| !heard.error(Kind::Service).is_empty()).await;
+    assert!(!watched.heard.feeds[&Kind::Service].synced);
+    watched.heard.error(Kind::Service).to_owned()
 }
 
 async fn refusal_of(name: &str, pair: &Pair, ca: &Ca) -> String {
     let folder = Folder::new(name);
     let listening = listen(&ApiServer::default(), pair, ca).await;
     let path = write(&folder, &kubeconfig(&listening.url(), ca.pem(), &Credentials::None));
-    let error = refusal(&path).await;
+    let error = refusal(path).await;
     let prefix = format!("api server {}: ", listening.url());
     error.strip_prefix(&prefix).unwrap_or_else(|| panic!("{error}")).to_owned()
 }
@@ -145,7 +141,7 @@ async fn a_server_that_speaks_only_tls_1_1_is_refused() {
     }
     let url = format!("https://127.0.0.1:{port}");
     let path = write(&folder, &kubeconfig(&url, ca.pem(), &Credentials::None));
-    let error = refusal(&path).await;
+    let error = refusal(path).await;
     assert_eq!(error, format!("api server {url}: it does not speak TLS 1.2 or newer"));
     openssl.kill().await.unwrap();
 }
@@ -193,17 +189,11 @@ impl Site {
         write(&self.folder, &kubeconfig(&self.listening.url(), self.ca.pem(), credentials))
     }
 
-    async fn synced(&self, notices: &mut mpsc::Receiver<Notice>) -> Heard {
-        let mut heard = Heard::default();
-        self.in_step(&mut heard, notices).await;
-        heard
-    }
-
-    /// Waits until what was told is what the server holds.
-    async fn in_step(&self, heard: &mut Heard, notices: &mut mpsc::Receiver<Notice>) -> Duration {
-        let truth = truth(&self.server);
-        let is_there = |heard: &Heard| heard.is_synced() && heard.world == truth;
-        heard.until(notices, PATIENCE, is_there).await.unwrap()
+    /// A session in step with the server.
+    async fn synced(&self, credentials: &Credentials) -> Watched {
+        let mut watched = start(&self.server, self.kubeconfig(credentials), &[], clockwork());
+        watched.in_step().await;
+        watched
     }
 }
 
@@ -211,22 +201,20 @@ impl Site {
 async fn an_api_server_that_was_gone_is_in_step_again_within_five_seconds() {
     let site = Site::new("gone").await;
     site.server.authority().add_token("t", Identity::new("box"));
-    let path = site.kubeconfig(&Credentials::Token("t".into()));
-    let (session, mut notices) = start(&path, &[]);
-    let mut heard = site.synced(&mut notices).await;
-    assert_eq!(session.endpoint(), Some(site.listening.url()));
+    let mut watched = site.synced(&Credentials::Token("t".into())).await;
+    assert_eq!(watched.session.endpoint(), Some(site.listening.url()));
     put(&site.server, Kind::Service, "before", 1);
-    site.in_step(&mut heard, &mut notices).await;
+    watched.in_step().await;
     site.server.set_down(true);
-    let is_missed = |heard: &Heard| !heard.error(Kind::Service).is_empty();
-    heard.until(&mut notices, PATIENCE, is_missed).await.unwrap();
+    watched.until(|heard| !heard.error(Kind::Service).is_empty()).await;
+    let heard = &watched.heard;
     assert!(heard.error(Kind::Service).contains("cannot connect"), "{heard:?}");
     assert!(heard.names(Kind::Service).contains(&"default/before".into()), "it goes on serving");
     sleep(Duration::from_secs(4)).await;
     put(&site.server, Kind::Service, "meanwhile", 1);
     let up = Instant::now();
     site.server.set_down(false);
-    site.in_step(&mut heard, &mut notices).await;
+    watched.in_step().await;
     assert!(up.elapsed() < Duration::from_secs(5), "{:?}", up.elapsed());
 }
 
@@ -236,23 +224,22 @@ async fn a_replaced_token_file_is_used_before_the_old_token_is_refused_and_after
     let file = site.folder.0.join("token");
     site.server.authority().add_token("old", Identity::new("box"));
     std::fs::write(&file, "old\n").unwrap();
-    let path = site.kubeconfig(&Credentials::TokenFile(file.clone()));
-    let (_session, mut notices) = start(&path, &[]);
-    let mut heard = site.synced(&mut notices).await;
+    let mut watched = site.synced(&Credentials::TokenFile(file.clone())).await;
     site.server.authority().add_token("new", Identity::new("box"));
     std::fs::write(&file, "new\n").unwrap();
     sleep(Duration::from_millis(500)).await;
     site.server.authority().revoke_token("old");
-    assert_quiet(&site, &mut heard, &mut notices).await;
+    assert_quiet(&mut watched).await;
 }
 
 /// For three seconds, longer than any watch lasts here, nothing goes wrong, and news comes through.
-async fn assert_quiet(site: &Site, heard: &mut Heard, notices: &mut mpsc::Receiver<Notice>) {
+async fn assert_quiet(watched: &mut Watched) {
     let is_wrong = |heard: &Heard| heard.feeds.values().any(|feed| feed.error.is_some());
+    let Watched { heard, notices, .. } = watched;
     let quiet = heard.until(notices, Duration::from_secs(3), is_wrong).await;
     assert!(quiet.is_err(), "{heard:?}");
-    put(&site.server, Kind::Service, "after", 1);
-    let took = site.in_step(heard, notices).await;
+    put(&watched.server, Kind::Service, "after", 1);
+    let took = watched.in_step().await;
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
@@ -264,26 +251,22 @@ async fn a_replaced_client_certificate_is_used_when_the_old_ones_ca_is_no_longer
     site.listening.set_config(tls::config(&server_pair, old.pem()).unwrap());
     let issue = |ca: &Ca| ca.client("box", &[], Validity::Good).unwrap();
     let (certificate, key) = issue(&old).write(&site.folder.0, "client").unwrap();
-    let path = site.kubeconfig(&Credentials::CertificateFiles { certificate, key });
-    let (_session, mut notices) = start(&path, &[]);
-    let mut heard = site.synced(&mut notices).await;
+    let mut watched = site.synced(&Credentials::CertificateFiles { certificate, key }).await;
     // The old one is revoked together with the arrival of the new one: streams that are open go on.
     site.listening.set_config(tls::config(&server_pair, new.pem()).unwrap());
     issue(&new).write(&site.folder.0, "client").unwrap();
-    assert_quiet(&site, &mut heard, &mut notices).await;
+    assert_quiet(&mut watched).await;
 }
 
 #[tokio::test]
 async fn credentials_that_do_not_work_do_not_replace_those_that_do() {
     let site = Site::new("bad").await;
     site.server.authority().add_token("good", Identity::new("box"));
-    let path = site.kubeconfig(&Credentials::Token("good".into()));
-    let (_session, mut notices) = start(&path, &[]);
-    let mut heard = site.synced(&mut notices).await;
-    site.kubeconfig(&Credentials::Token("bad".into()));
-    assert_quiet(&site, &mut heard, &mut notices).await;
+    let mut watched = site.synced(&Credentials::Token("good".into())).await;
+    let path = site.kubeconfig(&Credentials::Token("bad".into()));
+    assert_quiet(&mut watched).await;
     std::fs::write(&path, "half a file: [").unwrap();
-    assert_quiet(&site, &mut heard, &mut notices).await;
+    assert_quiet(&mut watched).await;
 }
 
 #[tokio::test]
@@ -298,17 +281,15 @@ async fn an_exec_plugin_gives_the_token_and_is_asked_again_when_it_is_refused() 
     site.server.authority().add_token("first", Identity::new("box"));
     let arguments = vec!["-c".to_owned(), script];
     let path = site.kubeconfig(&Credentials::Exec { command: "sh".into(), arguments });
-    let access = Access::Kubeconfig { path, context: None, endpoints: Vec::new() };
     let clockwork = Clockwork { backoff_max: Duration::from_millis(500), ..clockwork() };
-    let settings = SessionSettings { clockwork, ..SessionSettings::new(access) };
-    let (_session, mut notices) = Session::start(settings).unwrap();
-    let mut heard = site.synced(&mut notices).await;
+    let mut watched = start(&site.server, path, &[], clockwork);
+    watched.in_step().await;
     std::fs::write(&token, "second").unwrap();
     site.server.authority().add_token("second", Identity::new("box"));
     site.server.authority().revoke_token("first");
     sleep(Duration::from_secs(3)).await;
     put(&site.server, Kind::Service, "after", 1);
-    site.in_step(&mut heard, &mut notices).await;
+    watched.in_step().await;
 }
 
 #[tokio::test]
@@ -323,12 +304,13 @@ async fn another_endpoint_takes_over_and_is_kept() {
     let working = listen(&site.server, &pair, &site.ca).await;
     let path = site.kubeconfig(&Credentials::Token("t".into()));
     let endpoints = [format!("https://{closed}"), misnamed.url(), working.url()];
-    let (session, mut notices) = start(&path, &endpoints);
-    let mut heard = site.synced(&mut notices).await;
-    assert_eq!(session.endpoint(), Some(working.url()));
+    let mut watched = start(&site.server, path, &endpoints, clockwork());
+    watched.in_step().await;
+    assert_eq!(watched.session.endpoint(), Some(working.url()));
     sleep(Duration::from_secs(2)).await;
     put(&site.server, Kind::Node, "n", 1);
-    site.in_step(&mut heard, &mut notices).await;
+    watched.in_step().await;
+    let session = &watched.session;
     assert_eq!(session.endpoint(), Some(working.url()));
     assert_eq!(session.server_version().map(|version| version.starts_with('v')), Some(true));
 }
@@ -339,12 +321,9 @@ async fn an_account_without_rights_is_told_what_it_lacks_and_serves_when_it_gets
     site.server.authority().add_token("t", Identity::new("box"));
     site.server.authority().deny(Denial { resource: Some("nodes".into()), ..Denial::default() });
     let path = site.kubeconfig(&Credentials::Token("t".into()));
-    let (_session, mut notices) = start(&path, &[]);
-    let mut heard = Heard::default();
-    let is_told = |heard: &Heard| heard.error(Kind::Node).contains("RBAC");
-    heard.until(&mut notices, PATIENCE, is_told).await.unwrap();
-    let is_other_synced = |heard: &Heard| heard.feeds[&Kind::Service].synced;
-    heard.until(&mut notices, PATIENCE, is_other_synced).await.unwrap();
+    let mut watched = start(&site.server, path, &[], clockwork());
+    watched.until(|heard| heard.error(Kind::Node).contains("RBAC")).await;
+    watched.until(|heard| heard.feeds[&Kind::Service].synced).await;
     site.server.authority().allow_all();
-    site.in_step(&mut heard, &mut notices).await;
+    watched.in_step().await;
 }

@@ -1,6 +1,13 @@
 //! What the tests of this crate share: what a session's notices add up to, and what the server holds.
 
-#![allow(dead_code, unreachable_pub, reason = "every test links all of it and uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "every test links all of it and uses a part"
+)]
+
+mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +24,8 @@ use spillway_cluster::{Access, Change, Kind, Object, ObjectKey};
 use spillway_kube::{Clockwork, FeedState, Notice, SessionSettings};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+
+pub use watched::Watched;
 
 pub type World = BTreeMap<(Kind, ObjectKey), Object>;
 
