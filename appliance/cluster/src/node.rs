@@ -6,5 +6,7 @@
 //! (topology), its addresses (NodePorts).
 
 pub mod model;
+pub mod policy;
 
 pub use model::{HealthPort, NodeBackend, NodeFrontend, NodeService, NodeView, Place, Pool};
+pub use policy::NodePolicy;

@@ -27,6 +27,7 @@ mod kubernetes;
 mod layer;
 mod merge;
 mod mistake;
+pub mod node;
 mod pool;
 mod port;
 mod report;
@@ -58,6 +59,20 @@ use report::{Report, Span};
 /// Every mistake in it. When a layer cannot be parsed, only what keeps layers from being parsed: of
 /// what is missing, nothing could be said.
 pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
+    let read = |root: &merge::Node, report: &Report| {
+        let draft = draft::read(root, sources.cpus_online, report)?;
+        check::check(&draft, report);
+        draft.into_settings()
+    };
+    let (settings, notes) = load_with(sources, read)?;
+    Ok(Settings { notes, ..settings })
+}
+
+/// What `read` makes of the merged layers, and notes; every mistake that was reported on the way.
+fn load_with<T>(
+    sources: &Sources,
+    read: impl FnOnce(&merge::Node, &Report) -> Option<T>,
+) -> Result<(T, Vec<String>), Mistakes> {
     let report = Report::default();
     let mut layers = Vec::new();
     read_files(&sources.file, &mut layers, &report);
@@ -69,12 +84,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     let mut settings = None;
     if !layers.iter().any(|layer| layer.is_broken) {
         match merge::merge(&layers) {
-            Ok(root) => {
-                if let Some(draft) = draft::read(&root, sources.cpus_online, &report) {
-                    check::check(&draft, &report);
-                    settings = draft.into_settings();
-                }
-            }
+            Ok(root) => settings = read(&root, &report),
             Err(error) => report.error(Span::whole(0), error.to_string()),
         }
     }
@@ -84,7 +94,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     let notes = report.notes(&layers);
     let mistakes = report.into_mistakes(&layers);
     match settings {
-        Some(settings) if mistakes.is_empty() => Ok(Settings { notes, ..settings }),
+        Some(settings) if mistakes.is_empty() => Ok((settings, notes)),
         Some(_) | None => Err(mistakes),
     }
 }

@@ -107,7 +107,7 @@ fn refuse_pools(section: &Section<'_>, pools: &[PoolDraft]) {
     }
 }
 
-fn read_metrics(mut section: Section<'_>) -> Option<SocketAddr> {
+pub(super) fn read_metrics(mut section: Section<'_>) -> Option<SocketAddr> {
     let listen = section.parse("listen", form::LISTEN);
     section.missing("listen", "say where, such as listen = \"127.0.0.1:9100\"");
     section.finish();
@@ -127,7 +127,7 @@ fn read_snat_for(section: &mut Section<'_>, services: usize, has_kubernetes: boo
     read_snat(section.section_or_absent("snat"), false)
 }
 
-fn named<T>(
+pub(super) fn named<T>(
     section: &mut Section<'_>,
     list: &'static str,
     read: impl Fn(&str, &Node) -> Option<T>,

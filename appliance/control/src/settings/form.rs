@@ -14,13 +14,15 @@ use ipnet::{IpNet, Ipv4Net};
 use spillway_cluster::Span;
 use spillway_lb::model::Frontend;
 
+pub(super) use address::port;
+pub(super) use cluster::{any_address, listen};
 pub(super) use duration::words as duration_words;
 
 use super::device::PciAddress;
 use address::{address, frontend, mac, ports, prefix, socket};
 use cluster::{
-    api_server, destination, dns_label, label_value, listen, namespaced, network, optional_path,
-    qualified, span,
+    api_server, destination, dns_label, label_value, namespaced, network, optional_path, qualified,
+    span,
 };
 use duration::duration;
 use http::{http_host, http_path, statuses};
@@ -61,7 +63,7 @@ impl<T> Clone for Form<T> {
 impl<T> Copy for Form<T> {}
 
 impl<T> Form<T> {
-    const fn new(expected: &'static str, parse: fn(&str) -> Result<T, Wrong>) -> Self {
+    pub(super) const fn new(expected: &'static str, parse: fn(&str) -> Result<T, Wrong>) -> Self {
         Self { expected, integer_too: false, parse }
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn read(mut section: Section<'_>, report: &Report) -> KubernetesDraft
     draft
 }
 
-fn read_access(section: &mut Section<'_>) -> Option<Access> {
+pub(super) fn read_access(section: &mut Section<'_>) -> Option<Access> {
     const WHERE: &str = "name the file, such as kubeconfig = \"/etc/spillway/kubeconfig\", or say in_cluster = true";
     let in_cluster = section.boolean("in_cluster").unwrap_or(false);
     let path = section.parse("kubeconfig", form::PATH);

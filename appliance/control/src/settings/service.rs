@@ -35,7 +35,7 @@ const AFFINITY_TIMEOUT: Duration = Duration::from_hours(3);
 const AFFINITIES: [(&str, Affinity); 2] =
     [("none", Affinity::None), ("client-ip", Affinity::ClientIp { timeout: AFFINITY_TIMEOUT })];
 
-const KINDS: [(&str, ServiceKind); 4] = [
+pub(super) const KINDS: [(&str, ServiceKind); 4] = [
     ("ClusterIP", ServiceKind::ClusterIp),
     ("NodePort", ServiceKind::NodePort),
     ("LoadBalancer", ServiceKind::LoadBalancer),
@@ -94,7 +94,7 @@ fn read_frontends(section: &mut Section<'_>) -> Vec<Spanned<Frontend>> {
 }
 
 /// `"client-ip"` or `{ client_ip = "3h" }`.
-fn read_affinity(section: &mut Section<'_>) -> Affinity {
+pub(super) fn read_affinity(section: &mut Section<'_>) -> Affinity {
     // As Kubernetes: at most a day.
     const TIMEOUT_MAX: Duration = Duration::from_hours(24);
     let is_table = section.take("affinity").is_some_and(|node| matches!(node.kind, Kind::Table(_)));
@@ -110,7 +110,7 @@ fn read_affinity(section: &mut Section<'_>) -> Affinity {
     timeout.map_or(Affinity::None, |timeout| Affinity::ClientIp { timeout: timeout.value })
 }
 
-fn read_source_ranges(section: &mut Section<'_>) -> Vec<IpNet> {
+pub(super) fn read_source_ranges(section: &mut Section<'_>) -> Vec<IpNet> {
     let ranges: Option<List<IpNet>> = section.parse_list("source_ranges", form::NETWORK);
     let Some(ranges) = ranges else { return Vec::new() };
     if ranges.is_empty {

@@ -15,4 +15,6 @@ mod manifests;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
 mod shipped;

@@ -18,10 +18,10 @@ use crate::folder::{BASE, Folder};
 type Case = (&'static str, &'static str, &'static str, Option<&'static str>);
 
 /// Line, column and length, in characters.
-type Span = (usize, usize, usize);
+pub(crate) type Span = (usize, usize, usize);
 
 /// Removes the marks and says where they stood.
-fn unmark(text: &str) -> (String, Vec<Span>) {
+pub(crate) fn unmark(text: &str) -> (String, Vec<Span>) {
     let (mut plain, mut spans) = (String::new(), Vec::new());
     let (mut line, mut column) = (1, 1);
     for c in text.chars() {

@@ -49,7 +49,7 @@ pub(super) fn prefix(text: &str) -> Result<Ipv4Net, Wrong> {
     }
 }
 
-fn port(text: &str, whole: &str) -> Result<u16, Wrong> {
+pub(in super::super) fn port(text: &str, whole: &str) -> Result<u16, Wrong> {
     match text.parse() {
         Ok(0) => Err(Wrong::new(format!("\"{whole}\": port 0 is no port"))),
         Ok(port) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(port),

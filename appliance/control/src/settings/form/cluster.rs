@@ -113,7 +113,7 @@ pub(super) fn api_server(text: &str) -> Result<String, Wrong> {
     Ok(bare.to_owned())
 }
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, Wrong> {
+pub(in super::super) fn listen(text: &str) -> Result<SocketAddr, Wrong> {
     match text.parse::<SocketAddr>() {
         Ok(socket) if socket.port() > 0 => Ok(socket),
         Ok(_) => Err(Wrong::new(format!("\"{text}\": port 0 is no port"))),
@@ -124,7 +124,7 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Wrong> {
     }
 }
 
-fn any_address(text: &str) -> Result<IpAddr, Wrong> {
+pub(in super::super) fn any_address(text: &str) -> Result<IpAddr, Wrong> {
     match text.parse() {
         Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_some() => {
             let v4 = v6.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED);
