@@ -8,7 +8,8 @@ PACKAGES=(
     pkg-config libdpdk-dev dpdk-dev      # DPDK 22.11; dpdk-testpmd
     clang libclang-dev libbpf-dev        # bindgen; the BPF programs
     iproute2 nftables ethtool procps util-linux # the lab: namespaces, NodePorts, offloads, sysctl, unshare
-    curl python3-venv $(command -v kubectl >/dev/null || echo kubernetes-client) # real clients; one kubectl will do
+    bpftool tcpdump                      # what is in the kernel, what is on a wire
+    curl bind9-dnsutils python3-venv $(command -v kubectl >/dev/null || echo kubernetes-client) # real clients; one kubectl will do
 )
 HUGEPAGES_FREE_MIN=512 # of 2 MiB each
 
@@ -35,9 +36,8 @@ require_rust() {
     cargo --version >&2 || die "Rust $channel is missing: rustup toolchain install $channel"
 }
 
-# Another checkout may use some, so it is the free ones that count.
 reserve_hugepages() {
-    local free total
+    local free total # another checkout may use some, so it is the free ones that count
     free=$(awk '/^HugePages_Free:/ { print $2 }' /proc/meminfo) total=$(cat /proc/sys/vm/nr_hugepages 2>/dev/null || echo 0)
     if [ "${free:-0}" -lt "$HUGEPAGES_FREE_MIN" ]; then
         total=$((total + HUGEPAGES_FREE_MIN - ${free:-0}))

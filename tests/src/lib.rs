@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod error;
 pub mod lab;
+pub mod mesh;
 pub mod pattern;
 pub mod process;
 pub mod programs;

@@ -2,7 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{LabError, Result};
+
+/// A client's report from what it printed.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(LabError::json(format!("report `{text}`")))
+}
 
 /// Outcome of many requests (`client http`, `client load`, `client hold`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +43,21 @@ pub struct Datagrams {
     /// The kernel reported an ICMP error instead.
     pub refused: u64,
     pub elapsed_ms: u64,
+}
+
+/// Outcome of `client talk`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Talk {
+    pub sent: u64,
+    pub answered: u64,
+    /// Answers per server name.
+    pub nodes: BTreeMap<String, u64>,
+    /// What went wrong, and how often; an answer that seems to come from elsewhere is among it.
+    pub errors: BTreeMap<String, u64>,
+    /// Sockets that the kernel closed and that were opened again.
+    pub reopened: u64,
+    /// Longest time between two answers.
+    pub silence_ms_max: u64,
 }
 
 /// One line of `patch`: when the API server was asked and when it had answered.

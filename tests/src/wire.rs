@@ -7,6 +7,7 @@ pub mod appliance;
 pub mod cable;
 pub mod hex;
 pub mod pcap;
+pub mod readdress;
 
 pub use appliance::Appliance;
 

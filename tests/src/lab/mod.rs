@@ -340,7 +340,7 @@ fn pair(a: End<'_>, b: End<'_>) -> Result<()> {
 }
 
 /// A locally administered address that is the same for the same name: captures stay readable.
-fn mac(link: &str) -> String {
+pub(crate) fn mac(link: &str) -> String {
     let mut digest = crate::pattern::Digest::default();
     digest.update(link.as_bytes());
     let [a, b, c, d, ..] = digest.value().to_le_bytes();
@@ -348,7 +348,7 @@ fn mac(link: &str) -> String {
 }
 
 /// Four characters: interface names hold fifteen, and `sw-` and the role need the rest.
-fn fresh_id() -> Result<String> {
+pub(crate) fn fresh_id() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 4];
     File::open("/dev/urandom")

@@ -58,17 +58,22 @@ impl Namespace {
     }
 
     /// Takes one end of a veth pair in, under its final name, and makes it behave like a wire.
-    ///
-    /// Offloads go off, because a frame that never sees hardware would otherwise arrive with half a
-    /// checksum, or as a 64 KiB giant that no wire carries.
     pub fn adopt(&self, link: &str, mac: &str) -> Result<()> {
         run("ip", &["link", "set", link, "netns", &self.name])?;
         self.ip(&format!("link set {link} address {mac}"))?;
+        self.quiet(link)?;
+        self.ip(&format!("link set {link} up"))
+    }
+
+    /// Makes a link behave like a wire.
+    ///
+    /// Offloads go off, because a frame that never sees hardware would otherwise arrive with half a
+    /// checksum, or as a 64 KiB giant that no wire carries.
+    pub fn quiet(&self, link: &str) -> Result<()> {
         let features = "tx off rx off sg off tso off gso off gro off txvlan off rxvlan off";
         let mut command = self.command("ethtool");
         command.args(["-K", link]).args(features.split_whitespace());
-        output(&mut command)?;
-        self.ip(&format!("link set {link} up"))
+        output(&mut command).map(drop)
     }
 }
 

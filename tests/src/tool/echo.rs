@@ -1,8 +1,7 @@
 //! UDP echo: every datagram goes back to its sender. One that starts with `?` gets our name before
 //! it, so that a client can see who answered.
 
-use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::net::UdpSocket;
@@ -10,8 +9,12 @@ use tokio::net::UdpSocket;
 /// Longest UDP payload over IPv4.
 const DATAGRAM_MAX: usize = 65_507;
 
-pub(crate) async fn bind(port: u16) -> io::Result<UdpSocket> {
-    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).await
+/// Any free port of a peer's family.
+pub(crate) fn any(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 pub(crate) async fn serve(socket: UdpSocket, name: Rc<str>) {

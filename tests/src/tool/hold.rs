@@ -1,7 +1,7 @@
 //! Many connections that are all open at the same time.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::steps::Steps;
 const UNDER_WAY: usize = 256;
 
 /// Opens them with a request each, then repeats the requests on every step from stdin.
-pub(crate) async fn run(to: SocketAddrV4, connections: u32) -> io::Result<()> {
+pub(crate) async fn run(to: SocketAddr, connections: u32) -> io::Result<()> {
     let mut steps = Steps::from_stdin();
     let tasks = LocalSet::new();
     let open = (0..connections).map(|_| None).collect();
@@ -30,7 +30,7 @@ pub(crate) async fn run(to: SocketAddrV4, connections: u32) -> io::Result<()> {
 
 /// A request on every connection, opened first where there is none yet; prints the report.
 async fn round(
-    to: SocketAddrV4,
+    to: SocketAddr,
     streams: Vec<Option<TcpStream>>,
 ) -> io::Result<Vec<Option<TcpStream>>> {
     let begin = Instant::now();
@@ -59,7 +59,7 @@ async fn round(
     Ok(open)
 }
 
-async fn ask(to: SocketAddrV4, stream: Option<TcpStream>) -> Result<(TcpStream, Answer), Failure> {
+async fn ask(to: SocketAddr, stream: Option<TcpStream>) -> Result<(TcpStream, Answer), Failure> {
     let mut stream = match stream {
         Some(stream) => stream,
         None => request::connect(to).await?,

@@ -1,7 +1,7 @@
 //! Requests in parallel: a fixed number of them, or until told to stop.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::request;
 use crate::steps::Steps;
 
 /// `requests` requests, `parallel` of them at a time.
-pub(crate) async fn fixed(to: SocketAddrV4, requests: u32, parallel: u32) -> Requests {
+pub(crate) async fn fixed(to: SocketAddr, requests: u32, parallel: u32) -> Requests {
     let left = Rc::new(Cell::new(requests));
     let more = move || {
         let now = left.get();
@@ -23,7 +23,7 @@ pub(crate) async fn fixed(to: SocketAddrV4, requests: u32, parallel: u32) -> Req
 }
 
 /// `parallel` requests at a time until stdin closes.
-pub(crate) async fn endless(to: SocketAddrV4, parallel: u32) -> Requests {
+pub(crate) async fn endless(to: SocketAddr, parallel: u32) -> Requests {
     let go_on = Rc::new(Cell::new(true));
     let tasks = LocalSet::new();
     let stop = Rc::clone(&go_on);
@@ -34,7 +34,7 @@ pub(crate) async fn endless(to: SocketAddrV4, parallel: u32) -> Requests {
     tasks.run_until(many(to, parallel, move || go_on.get())).await
 }
 
-async fn many(to: SocketAddrV4, parallel: u32, more: impl Fn() -> bool + 'static) -> Requests {
+async fn many(to: SocketAddr, parallel: u32, more: impl Fn() -> bool + 'static) -> Requests {
     let begin = Instant::now();
     let report = Rc::new(RefCell::new(Requests::default()));
     let more = Rc::new(more);

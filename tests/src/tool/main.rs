@@ -3,6 +3,7 @@
 //! Servers print one line when they listen. Clients print one JSON report (`spillway_tests::report`).
 //! One thread, a task per connection: cheap enough for ten thousand on a small machine.
 
+mod dns;
 mod echo;
 mod hold;
 mod http;
@@ -13,12 +14,13 @@ mod refused;
 mod request;
 mod serve;
 mod steps;
+mod talk;
 mod turn;
 mod udp;
 mod witness;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,15 +42,11 @@ enum Command {
         /// What the server calls itself.
         #[arg(long)]
         name: String,
-        /// Address that it listens on for HTTP; a pod has one of its own.
-        #[arg(long, default_value_t = Ipv4Addr::UNSPECIFIED)]
-        address: Ipv4Addr,
-        /// TCP port for HTTP.
-        #[arg(long)]
-        http: u16,
-        /// UDP port for echo.
-        #[arg(long)]
-        udp: Option<u16>,
+        /// Address that it listens on, more than once for more; a pod has its own.
+        #[arg(long, default_values_t = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)])]
+        address: Vec<IpAddr>,
+        #[command(flatten)]
+        ports: serve::Ports,
     },
     /// What kube-proxy answers on a node, told by lines on stdin: `endpoints N`, `healthy`, `unhealthy`,
     /// `deaf` (connections are refused).
@@ -80,7 +78,7 @@ enum Client {
     /// Sends requests, each on a connection of its own.
     Http {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
         #[arg(long)]
         requests: u32,
         /// Requests under way at the same time.
@@ -90,7 +88,7 @@ enum Client {
     /// Sends requests without end until stdin closes.
     Load {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
         #[arg(long, default_value_t = 4)]
         parallel: u32,
     },
@@ -98,14 +96,14 @@ enum Client {
     /// stdin. Prints a report after each round.
     Hold {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
         #[arg(long)]
         connections: u32,
     },
     /// Long-lived connections that check every byte, until stdin closes.
     Witness {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
         #[arg(long)]
         connections: u32,
         /// Pause between two records of a connection.
@@ -115,22 +113,35 @@ enum Client {
     /// Many sockets, each of which must get its own datagrams back.
     Udp {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
         #[arg(long)]
         sockets: u32,
         /// Datagrams per socket, one after the other.
         #[arg(long, default_value_t = 1)]
         datagrams: u32,
     },
+    /// Asks a UDP server for its name, datagram after datagram.
+    Talk {
+        #[arg(long)]
+        to: SocketAddr,
+        #[arg(long, default_value = "fresh")]
+        socket: talk::Socket,
+        /// Datagrams; without end until stdin closes if nothing is said.
+        #[arg(long)]
+        datagrams: Option<u32>,
+        /// Pause between two.
+        #[arg(long, default_value_t = 0)]
+        interval_ms: u64,
+    },
     /// Asks again and again until the server answers whose name came on stdin; `-`: until nobody does.
     Turn {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
     },
     /// One attempt to reach what should refuse.
     Refused {
         #[arg(long)]
-        to: SocketAddrV4,
+        to: SocketAddr,
         #[arg(long)]
         protocol: Protocol,
         #[arg(long, default_value_t = 2000)]
@@ -159,7 +170,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> io::Result<()> {
     match command {
-        Command::Serve { name, address, http, udp } => serve::run(name, address, http, udp).await,
+        Command::Serve { name, address, ports } => serve::run(name, &address, ports).await,
         Command::NodeHealth { healthz, service } => node_health::run(healthz, service).await,
         Command::Patch { kubeconfig } => patch::run(kubeconfig).await,
         Command::Big { bytes } => big(bytes),
@@ -173,6 +184,10 @@ async fn run_client(client: Client) -> io::Result<()> {
             print_report(&load::fixed(to, requests, parallel).await)
         }
         Client::Load { to, parallel } => print_report(&load::endless(to, parallel).await),
+        Client::Talk { to, socket, datagrams, interval_ms } => {
+            let interval = Duration::from_millis(interval_ms);
+            print_report(&talk::run(to, socket, datagrams, interval).await)
+        }
         Client::Turn { to } => turn::run(to).await,
         Client::Hold { to, connections } => hold::run(to, connections).await,
         Client::Witness { to, connections, interval_ms } => {

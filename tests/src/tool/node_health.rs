@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use tokio::io::AsyncWriteExt;
@@ -79,7 +79,7 @@ fn listen(
     let ports = [Some((healthz, Question::Node)), service.map(|port| (port, Question::Service))];
     let mut tasks = Vec::new();
     for (port, question) in ports.into_iter().flatten() {
-        let listener = serve::listen(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))?;
+        let listener = serve::listen((Ipv4Addr::UNSPECIFIED, port).into())?;
         tasks.push(tokio::task::spawn_local(accept(listener, question, Rc::clone(claim))));
     }
     Ok(tasks)

@@ -1,7 +1,7 @@
 //! One attempt to reach what should refuse, and how the refusal felt.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use spillway_tests::report::Refusal;
@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use crate::Protocol;
 
 /// Connects (TCP), or sends a datagram and waits for what comes back (UDP).
-pub(crate) async fn attempt(to: SocketAddrV4, protocol: Protocol, timeout: Duration) -> Refusal {
+pub(crate) async fn attempt(to: SocketAddr, protocol: Protocol, timeout: Duration) -> Refusal {
     let begin = Instant::now();
     let work = async {
         match protocol {
@@ -28,8 +28,8 @@ pub(crate) async fn attempt(to: SocketAddrV4, protocol: Protocol, timeout: Durat
     Refusal { outcome, elapsed_ms }
 }
 
-async fn ask(to: SocketAddrV4) -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+async fn ask(to: SocketAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind(crate::echo::any(to)).await?;
     // A connected socket hears of ICMP errors.
     socket.connect(to).await?;
     socket.send(b"is anybody there").await?;

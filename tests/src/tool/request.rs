@@ -1,7 +1,7 @@
 //! One `GET /` and what came of it, and the tally of many.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spillway_tests::report::Requests;
@@ -32,10 +32,15 @@ impl Answer {
 pub(crate) type Failure = String;
 
 /// Connects, within the time allowed for a step.
-pub(crate) async fn connect(to: SocketAddrV4) -> Result<TcpStream, Failure> {
+pub(crate) async fn connect(to: SocketAddr) -> Result<TcpStream, Failure> {
     let stream = step("connect", TcpStream::connect(to)).await?;
     stream.set_nodelay(true).map_err(|error| format!("connect: {}", error.kind()))?;
-    Ok(stream)
+    // Whoever translates on the way must not show: getpeername() says what was asked for.
+    match stream.peer_addr() {
+        Ok(peer) if peer == to => Ok(stream),
+        Ok(peer) => Err(format!("connect: the peer is called {peer}")),
+        Err(error) => Err(format!("getpeername: {}", error.kind())),
+    }
 }
 
 /// `GET /` on a connection that stays open.
@@ -50,7 +55,7 @@ pub(crate) async fn get(stream: &mut TcpStream, keep_alive: bool) -> Result<Answ
 }
 
 /// A connection, a request, and the end of both.
-pub(crate) async fn once(to: SocketAddrV4) -> Result<Answer, Failure> {
+pub(crate) async fn once(to: SocketAddr) -> Result<Answer, Failure> {
     let begin = Instant::now();
     let mut stream = connect(to).await?;
     let answer = get(&mut stream, false).await?;

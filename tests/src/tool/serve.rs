@@ -9,12 +9,12 @@
 //! | `GET /records`, `Upgrade: records` | 101, then every byte comes back |
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use spillway_tests::pattern::{self, Digest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::task::LocalSet;
 
 use crate::http::{self, Request};
@@ -22,35 +22,52 @@ use crate::http::{self, Request};
 /// Pending connections: a burst of a thousand must not be answered with silence.
 const BACKLOG: u32 = 4096;
 
-/// `address`: where it listens; a pod's server has an address of its own.
-pub(crate) async fn run(
-    name: String,
-    address: Ipv4Addr,
-    http_port: u16,
-    udp_port: Option<u16>,
-) -> io::Result<()> {
-    let listener = listen(SocketAddrV4::new(address, http_port))?;
+/// The ports of a server.
+#[derive(Copy, Clone, Debug, clap::Args)]
+pub(crate) struct Ports {
+    /// TCP port for HTTP.
+    #[arg(long)]
+    http: u16,
+    /// UDP port for echo.
+    #[arg(long)]
+    udp: Option<u16>,
+    /// UDP port for DNS: every name is at this server's own address.
+    #[arg(long)]
+    dns: Option<u16>,
+}
+
+/// `addresses`: where it listens; a pod's server has addresses of its own.
+pub(crate) async fn run(name: String, addresses: &[IpAddr], ports: Ports) -> io::Result<()> {
     let name: Rc<str> = name.into();
     let tasks = LocalSet::new();
-    if let Some(port) = udp_port {
-        let socket = crate::echo::bind(port).await?;
-        tasks.spawn_local(crate::echo::serve(socket, Rc::clone(&name)));
+    for address in addresses.iter().copied() {
+        let listener = listen((address, ports.http).into())?;
+        tasks.spawn_local(accept(listener, Rc::clone(&name)));
+        if let Some(port) = ports.udp {
+            let socket = UdpSocket::bind((address, port)).await?;
+            tasks.spawn_local(crate::echo::serve(socket, Rc::clone(&name)));
+        }
+        if let Some(port) = ports.dns {
+            let socket = UdpSocket::bind((address, port)).await?;
+            tasks.spawn_local(crate::dns::serve(socket, addresses.to_vec()));
+        }
     }
     let mut stdout = io::stdout();
     writeln!(stdout, "listening")?;
     stdout.flush()?;
-    tasks.run_until(accept(listener, name)).await
+    tasks.await;
+    Ok(())
 }
 
-pub(crate) fn listen(at: SocketAddrV4) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
+pub(crate) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A server that was killed comes back while its old connections still rest.
     socket.set_reuseaddr(true)?;
-    socket.bind(at.into())?;
+    socket.bind(at)?;
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: TcpListener, name: Rc<str>) -> io::Result<()> {
+async fn accept(listener: TcpListener, name: Rc<str>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -1,7 +1,7 @@
 //! Asks one address again and again until the answer turns: how long news take to the data plane.
 
 use std::io::{self, Write};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use spillway_tests::report::Turned;
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_micros(500);
 const ATTEMPTS_MAX: u32 = 20_000;
 
 /// Each line is the name of the server to wait for, or `-` for nobody.
-pub(crate) async fn run(to: SocketAddrV4) -> io::Result<()> {
+pub(crate) async fn run(to: SocketAddr) -> io::Result<()> {
     let mut steps = Steps::from_stdin();
     while let Some(name) = steps.next().await {
         let report = wait(to, &name).await;
@@ -28,7 +28,7 @@ pub(crate) async fn run(to: SocketAddrV4) -> io::Result<()> {
     Ok(())
 }
 
-async fn wait(to: SocketAddrV4, name: &str) -> Turned {
+async fn wait(to: SocketAddr, name: &str) -> Turned {
     for attempts in 1..=ATTEMPTS_MAX {
         let asked_ns = unix_nanos();
         let answer = request::once(to).await;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,14 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Each of `sockets` sends its datagrams one after the other and waits for each to return. All
 /// sockets stay open to the end, so that each is a flow of its own.
-pub(crate) async fn run(to: SocketAddrV4, sockets: u32, datagrams: u32) -> io::Result<Datagrams> {
+pub(crate) async fn run(to: SocketAddr, sockets: u32, datagrams: u32) -> io::Result<Datagrams> {
     let begin = Instant::now();
     let report = Rc::new(RefCell::new(Datagrams::default()));
     let turns = Rc::new(Semaphore::new(UNDER_WAY));
     let tasks = LocalSet::new();
     let mut clients = Vec::new();
     for number in 0..sockets {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        let socket = UdpSocket::bind(crate::echo::any(to)).await?;
         socket.connect(to).await?;
         let (report, turns) = (Rc::clone(&report), Rc::clone(&turns));
         clients.push(tasks.spawn_local(async move {

@@ -1,6 +1,6 @@
 //! Connections that live through an event and can tell whether they noticed.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use spillway_tests::pattern;
@@ -22,7 +22,7 @@ const RECORD: usize = 256;
 const ECHO_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Sends records on every connection until stdin closes; prints `ready` on stderr when all stand.
-pub(crate) async fn run(to: SocketAddrV4, connections: u32, interval: Duration) -> Vec<Witness> {
+pub(crate) async fn run(to: SocketAddr, connections: u32, interval: Duration) -> Vec<Witness> {
     let (stop, stopped) = watch::channel(false);
     let tasks = LocalSet::new();
     tasks.spawn_local(async move {
@@ -60,7 +60,7 @@ pub(crate) async fn run(to: SocketAddrV4, connections: u32, interval: Duration) 
         .await
 }
 
-async fn open_one(to: SocketAddrV4) -> Result<(TcpStream, String), String> {
+async fn open_one(to: SocketAddr) -> Result<(TcpStream, String), String> {
     let mut stream = connect(to).await?;
     let request =
         "GET /records HTTP/1.1\r\nHost: lab\r\nConnection: Upgrade\r\nUpgrade: records\r\n\r\n";
