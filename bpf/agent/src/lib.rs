@@ -8,6 +8,8 @@
 //!
 //! | room | noun |
 //! |---|---|
+//! | [`datapath`] | the programs, loaded, attached and kept so |
+//! | [`devices`] | which devices the world and the pods are behind |
 //! | [`layout`] | rows of the maps, as the programs see them |
 //! | [`objects`] | the compiled programs |
 //! | [`pins`] | where maps and links are pinned |
@@ -16,6 +18,8 @@
 //! kernel that is not below one folder of a bpffs, so that `uninstall` finds all of it. Must never depend on DPDK or on the
 //! appliance.
 
+pub mod datapath;
+pub mod devices;
 pub mod layout;
 pub mod objects;
 pub mod pins;
