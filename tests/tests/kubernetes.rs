@@ -216,6 +216,37 @@ fn a_restart_during_an_outage_serves_the_last_known_state() {
 }
 
 #[test]
+fn what_changes_nothing_to_be_served_makes_no_generation_and_is_answered_all_the_same() {
+    sandbox::test(|| {
+        const CHANGES: u64 = 10;
+        let (lab, _health) = nodes()?;
+        let cluster = Cluster::start(&lab)?;
+        let daemon = start_box(&lab, &options(&cluster))?;
+        cluster.create(&load_balancer("web", &[]))?;
+        let address = cluster.wait_for_address("web", PATIENCE)?;
+        wait_for_servers(&lab, &daemon, &format!("{address}:80"), &["n1", "n2", "n3"])?;
+        let before = daemon.status()?.generation;
+        for change in 0..CHANGES {
+            cluster.kubectl(&format!("annotate service web change={change} --overwrite"))?;
+        }
+        // Nothing of this Service was served before, or is now: an earlier run has left its mark on it.
+        let service =
+            "kind: Service\napiVersion: v1\nmetadata: {name: left}\nspec: {ports: [{port: 80}]}";
+        cluster.create(service)?;
+        let uid = cluster.kubectl("get service left -o jsonpath={.metadata.uid}")?;
+        let mark = format!("spillway.io/cleanup=spillway.io/box/{uid}");
+        cluster.kubectl(&format!("annotate service left {mark}"))?;
+        until("a Service without the mark of an earlier run", PATIENCE, || {
+            let left = cluster.kubectl("get service left -o jsonpath={.metadata.annotations}")?;
+            Ok((!left.contains("spillway.io/cleanup")).then_some(()))
+        })?;
+        // A check that turns makes a Generation of its own.
+        let made = daemon.status()?.generation - before;
+        ensure(made < CHANGES, || format!("{made} Generations for {CHANGES} annotations"))
+    });
+}
+
+#[test]
 fn a_hundred_rolling_updates_under_load_fail_no_request() {
     sandbox::test(|| {
         const UPDATES: u8 = 100;
