@@ -8,7 +8,7 @@ PACKAGES=(
     pkg-config libdpdk-dev dpdk-dev      # DPDK 22.11; dpdk-testpmd
     clang libclang-dev libbpf-dev        # bindgen; the BPF programs
     iproute2 nftables ethtool procps util-linux # the lab: namespaces, NodePorts, offloads, sysctl, unshare
-    bpftool tcpdump                      # what is in the kernel, what is on a wire
+    bpftool tcpdump qemu-system-x86 busybox-static # what is in the kernel, what is on a wire; another kernel
     curl bind9-dnsutils python3-venv $(command -v kubectl >/dev/null || echo kubernetes-client) # real clients; one kubectl will do
 )
 HUGEPAGES_FREE_MIN=512 # of 2 MiB each

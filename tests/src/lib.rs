@@ -17,6 +17,7 @@
 pub mod cluster;
 pub mod daemon;
 pub mod error;
+pub mod guest;
 pub mod lab;
 pub mod mesh;
 pub mod pattern;

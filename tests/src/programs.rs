@@ -12,14 +12,17 @@ pub const SPILLWAYD: &str = "spillwayd";
 pub const SPILLWAY: &str = "spillway";
 /// The Kubernetes API server of the tests.
 pub const API_SERVER: &str = "sw-apiserver";
+/// The companion on cluster nodes.
+pub const NODE: &str = "spillway-node";
 /// Servers and clients of the lab.
 pub const LAB_TOOL: &str = "sw-lab-tool";
 
 /// Which package each program is built from.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     ("spillway-appliance", SPILLWAYD),
     ("spillway-cli", SPILLWAY),
     ("spillway-apiserver", API_SERVER),
+    ("spillway-node", NODE),
     ("spillway-tests", LAB_TOOL),
 ];
 

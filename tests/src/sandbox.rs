@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -108,10 +108,15 @@ pub fn test<F: FnOnce() -> Result<()>>(body: F) {
     }
 }
 
-fn outer<F>() -> Result<()> {
+/// What a test needs before its sandbox: root, programs that are up to date, and its turn.
+pub(crate) fn prepare() -> Result<MutexGuard<'static, ()>> {
     require_root()?;
     programs::build()?;
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn outer<F>() -> Result<()> {
+    let _turn = prepare()?;
     let name = test_name(std::any::type_name::<F>());
     let program = std::env::current_exe().map_err(LabError::io("find the test program"))?;
     let args = [name, "--exact", "--nocapture", "--include-ignored"].map(OsString::from);
@@ -135,7 +140,7 @@ fn outer<F>() -> Result<()> {
 }
 
 /// `crate::module::test::{{closure}}` as the test program names it: `module::test`.
-fn test_name(closure: &str) -> &str {
+pub(crate) fn test_name(closure: &str) -> &str {
     let name = closure.split("::{{closure}}").next().unwrap_or(closure);
     name.split_once("::").map_or(name, |(_crate, rest)| rest)
 }
