@@ -19,6 +19,8 @@ use crate::programs;
 
 /// Where the API server listens, in the box's namespace.
 const API: &str = "127.0.0.1:6443";
+/// Its port, wherever it listens.
+pub const API_PORT: u16 = 6443;
 /// Where it takes orders from the tests.
 const CONTROL: &str = "127.0.0.1:6444";
 /// `kubectl` that waits for a server that is not there is no help.
@@ -27,9 +29,16 @@ const REQUEST_TIMEOUT: &str = "--request-timeout=10s";
 /// A running API server. Dropping it kills it.
 #[derive(Debug)]
 pub struct Cluster<'l> {
-    lab: &'l Lab,
+    place: Place<'l>,
     server: Process,
     kubeconfig: PathBuf,
+}
+
+/// Where an API server runs and keeps its files.
+#[derive(Copy, Clone, Debug)]
+pub struct Place<'l> {
+    pub namespace: &'l Namespace,
+    pub dir: &'l Path,
 }
 
 impl<'l> Cluster<'l> {
@@ -41,16 +50,22 @@ impl<'l> Cluster<'l> {
 
     /// Starts the server with these objects.
     pub fn start_with(lab: &'l Lab, objects: &[Value]) -> Result<Self> {
+        Self::start_at(Place { namespace: lab.middle(), dir: lab.dir() }, API, objects)
+    }
+
+    /// Starts the server somewhere else.
+    pub fn start_at(place: Place<'l>, api: &str, objects: &[Value]) -> Result<Self> {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        let path = lab.dir().join("objects.json");
+        let Place { namespace, dir } = place;
+        let path = dir.join("objects.json");
         std::fs::write(&path, list.to_string()).map_err(LabError::io("write the objects"))?;
-        let kubeconfig = lab.dir().join("kubeconfig");
-        let mut command = lab.middle().command(programs::path(programs::API_SERVER)?);
-        command.args(["--listen", API, "--admin", CONTROL]).arg("--pki").arg(lab.dir().join("pki"));
+        let kubeconfig = dir.join("kubeconfig");
+        let mut command = namespace.command(programs::path(programs::API_SERVER)?);
+        command.args(["--listen", api, "--admin", CONTROL]).arg("--pki").arg(dir.join("pki"));
         command.arg("--kubeconfig").arg(&kubeconfig).arg("--load").arg(&path);
-        let mut server = Process::spawn("apiserver", lab.dir(), &mut command)?;
+        let mut server = Process::spawn("apiserver", dir, &mut command)?;
         server.line()?;
-        Ok(Self { lab, server, kubeconfig })
+        Ok(Self { place, server, kubeconfig })
     }
 
     /// The API server is gone, with every connection to it; what is in etcd stays.
@@ -67,7 +82,7 @@ impl<'l> Cluster<'l> {
     fn control(&self, order: &str, body: &str) -> Result<()> {
         let url = format!("http://{CONTROL}/{order}");
         let words = ["curl", "-sS", "--fail", "--max-time", "5", "-d", body, &url];
-        self.lab.middle().run(&words).map(drop)
+        self.place.namespace.run(&words).map(drop)
     }
 
     /// Credentials of an administrator.
@@ -127,10 +142,10 @@ impl<'l> Cluster<'l> {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.lab.middle().command("kubectl");
+        let mut command = self.place.namespace.command("kubectl");
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg(REQUEST_TIMEOUT);
         // What it caches is this server's alone.
-        command.arg("--cache-dir").arg(self.lab.dir().join("kubectl"));
+        command.arg("--cache-dir").arg(self.place.dir.join("kubectl"));
         command
     }
 }

@@ -13,9 +13,11 @@
 //! it. `accept_dad` is 0 everywhere, so that addresses are there at once. The segment's links have their offloads
 //! off, as bytes on a wire have no half checksums; the pods' links have them, as pods' links do.
 
+pub mod agent;
 pub mod capture;
 pub mod cgroup;
 pub mod join;
+pub mod kube;
 pub mod node;
 pub mod pod;
 
@@ -35,6 +37,8 @@ use pod::Attachment;
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(172, 26, 50, 180);
 /// The same in IPv6.
 pub const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd26, 0x50, 0, 0, 0, 0, 0, 0x180);
+/// The segment's own machine: the API server runs there.
+pub const MANAGEMENT: Ipv4Addr = Ipv4Addr::new(172, 26, 50, 1);
 /// Nodes that there are addresses for.
 pub const NODES_MAX: u8 = 9;
 
@@ -106,6 +110,7 @@ impl Mesh {
         };
         mesh.switch.ip("link add br0 type bridge stp_state 0 mcast_snooping 0")?;
         mesh.switch.ip("link set br0 up")?;
+        mesh.switch.ip(&format!("addr add {MANAGEMENT}/24 dev br0"))?;
         mesh.plug(&mesh.client, "eth0", "client")?;
         mesh.client.ip(&format!("addr add {CLIENT}/24 dev eth0"))?;
         mesh.client.ip(&format!("addr add {CLIENT_V6}/64 dev eth0"))?;
@@ -139,6 +144,26 @@ impl Mesh {
     /// Where clients from outside run.
     pub fn client(&self) -> &Namespace {
         &self.client
+    }
+
+    /// Where the segment's links meet, with [`MANAGEMENT`]'s address.
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
+    }
+
+    /// A place for the box: its port `link` in the segment is the daemon's alone, and its management lies beside.
+    pub fn add_box(&self, link: &str) -> Result<Namespace> {
+        let namespace = Namespace::create(format!("sw-{}-box", self.id))?;
+        self.plug(&namespace, link, "box")?;
+        pair(&namespace, "mgmt", &self.switch, "mgmt")?;
+        for (namespace, address) in [(&namespace, "172.26.60.2"), (&self.switch, "172.26.60.1")] {
+            namespace.ip("link set mgmt up")?;
+            namespace.ip(&format!("addr add {address}/24 dev mgmt"))?;
+        }
+        // The kernel must not answer in the box's place.
+        namespace.sysctl(&format!("net.ipv4.conf.{link}.arp_ignore"), "8")?;
+        namespace.ip(&format!("route add {MANAGEMENT} via 172.26.60.1"))?;
+        Ok(namespace)
     }
 
     /// A node, counted from 0.
