@@ -1,7 +1,7 @@
 //! Keyed hashing. An attacker who does not know the key cannot aim at a bucket or a port.
 
 use std::hash::{BuildHasher, Hasher};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 
@@ -36,10 +36,15 @@ pub fn shared(key: FlowKey) -> u64 {
     hasher.finish()
 }
 
-/// Hash of a client's address that is the same on every box, after every start and for every Service.
-pub fn client(address: Ipv4Addr) -> u64 {
+/// Hash of a client's address that is the same on every box and every node, after every start and for every
+/// Service. An IPv4 address that is written as IPv6 is the same client.
+#[inline]
+pub fn client(address: IpAddr) -> u64 {
     let mut hasher = SipHasher13::new_with_key(b"spillway clients");
-    hasher.write(&address.octets());
+    match address.to_canonical() {
+        IpAddr::V4(v4) => hasher.write(&v4.octets()),
+        IpAddr::V6(v6) => hasher.write(&v6.octets()),
+    }
     hasher.finish()
 }
 

@@ -63,7 +63,7 @@ impl Selector {
         match self {
             Self::Random(random) => random.pick(rng.next_u64()),
             Self::Maglev(table) => table.pick(hash::shared(flow)),
-            Self::Client(table) => table.pick(hash::client(*flow.ends().source.ip())),
+            Self::Client(table) => table.pick(hash::client((*flow.ends().source.ip()).into())),
         }
     }
 }
