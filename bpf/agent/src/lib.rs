@@ -11,6 +11,7 @@
 //! | [`datapath`] | the programs, loaded, attached and kept so |
 //! | [`devices`] | which devices the world and the pods are behind |
 //! | [`layout`] | rows of the maps, as the programs see them |
+//! | [`namespaces`] | network namespaces of the node: cookies and addresses |
 //! | [`objects`] | the compiled programs |
 //! | [`pins`] | where maps and links are pinned |
 //!
@@ -21,5 +22,6 @@
 pub mod datapath;
 pub mod devices;
 pub mod layout;
+pub mod namespaces;
 pub mod objects;
 pub mod pins;
