@@ -96,7 +96,7 @@ impl Said<'_> {
 pub fn read(meta: &Meta) -> Result<Wishes, BadAnnotation> {
     let all = &meta.annotations;
     Ok(Wishes {
-        scheduler: find(all, &["spillway.io/scheduler"])?.map(|it| scheduler(&it)).transpose()?,
+        scheduler: scheduler_wish(meta)?,
         forward: find(all, &["spillway.io/forward"])?.map(|it| forward(&it)).transpose()?,
         pool: find(all, POOL)?
             .map(|it| text(&it, "the name of a pool, at most 120 printable characters"))
@@ -108,6 +108,14 @@ pub fn read(meta: &Meta) -> Result<Wishes, BadAnnotation> {
         check: find(all, &["spillway.io/health-check"])?.map(|it| check(&it)).transpose()?,
         fail_open: find(all, &["spillway.io/fail-open"])?.map(|it| fail_open(&it)).transpose()?,
     })
+}
+
+/// Reads the one annotation that means something to a node too.
+///
+/// # Errors
+/// That it holds what it may not.
+pub fn scheduler_wish(meta: &Meta) -> Result<Option<Scheduler>, BadAnnotation> {
+    find(&meta.annotations, &["spillway.io/scheduler"])?.map(|it| scheduler(&it)).transpose()
 }
 
 /// The deprecated way to give source ranges: by commas.

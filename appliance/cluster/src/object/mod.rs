@@ -19,13 +19,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 pub use meta::Meta;
-pub use node::{Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus};
+pub use node::{Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, Taint};
 pub use service::{
     ClientIpConfig, Condition, Ingress, IngressPort, LoadBalancerStatus, Service, ServicePort,
     ServiceSpec, ServiceStatus, SessionAffinityConfig,
 };
 pub use shown::Shown;
-pub use slice::{Conditions, Endpoint, EndpointPort, EndpointSlice};
+pub use slice::{Conditions, Endpoint, EndpointPort, EndpointSlice, ForName, Hints};
 
 use crate::change::{Kind, ObjectKey};
 

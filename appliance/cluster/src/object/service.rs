@@ -87,6 +87,9 @@ pub struct ServiceSpec {
     pub ip_families: Vec<String>,
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
     pub ip_family_policy: String,
+    /// Without effect of its own: the controller makes hints of it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub traffic_distribution: Option<String>,
 }
 
 /// `spec.ports[]`. Its target port is not here: EndpointSlices bring it resolved.

@@ -8,7 +8,7 @@ use crate::change::ObjectKey;
 /// Names the Service of a slice, in the slice's own namespace.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// A slice, as far as the box reads it. Zones, hints and pod references are not: the box stands outside.
+/// A slice, as far as box and nodes read it. Zones and hints are for nodes only: the box stands outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointSlice {
@@ -34,6 +34,28 @@ pub struct Endpoint {
     pub conditions: Conditions,
     #[serde(default, skip_serializing_if = "is_default")]
     pub node_name: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub zone: Option<String>,
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub hints: Hints,
+}
+
+/// `endpoints[].hints`: for whom the endpoint is meant (KEP-2433, KEP-3015). Made by the controller, from
+/// `trafficDistribution` or otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hints {
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub for_zones: Vec<ForName>,
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub for_nodes: Vec<ForName>,
+}
+
+/// `forZones[]`, `forNodes[]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForName {
+    #[serde(default, deserialize_with = "nullable")]
+    pub name: String,
 }
 
 /// `endpoints[].conditions` (KEP-1669). Absent is a value of its own: see the methods.

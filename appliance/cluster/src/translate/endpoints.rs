@@ -35,7 +35,7 @@ pub(crate) struct Join<'a> {
 pub(crate) struct Tally(BTreeMap<Why, (BTreeSet<String>, String)>);
 
 impl Tally {
-    fn add(&mut self, reason: Why, what: String, sentence: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, reason: Why, what: String, sentence: impl FnOnce() -> String) {
         let (seen, _) = self.0.entry(reason).or_insert_with(|| (BTreeSet::new(), sentence()));
         seen.insert(what);
     }
@@ -179,7 +179,7 @@ fn is_port(name: &str, protocol: &str, port: &Port) -> bool {
 }
 
 /// The numbers under which a slice has the Service's port. One, unless the slice is odd.
-fn numbers(slice: &EndpointSlice, port: &Port, tally: &mut Tally) -> Vec<u16> {
+pub(crate) fn numbers(slice: &EndpointSlice, port: &Port, tally: &mut Tally) -> Vec<u16> {
     let mut numbers = Vec::new();
     for said in slice.ports.iter().filter(|it| is_port(it.name.as_str(), &it.protocol, port)) {
         // "A nil port means all ports": no proxy implements it, and for all we know it would be a mistake.

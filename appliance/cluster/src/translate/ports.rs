@@ -1,16 +1,16 @@
 //! The ports of a Service.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use spillway_lb::model::Protocol;
 
 use super::refused::RefusalReason as Why;
 use super::spec::Verdict;
 use crate::object::{Service, ServicePort, Shown};
-use crate::policy::Policy;
 use crate::status::{IngressPort, PortError, Transport};
 
-/// Ports of one Service that the box takes. Media servers with a range of ports fit in.
+/// Ports of one Service that are taken. Media servers with a range of ports fit in.
 pub(crate) const PORTS_MAX: usize = 1024;
 
 /// RFC 1123 label.
@@ -42,12 +42,13 @@ pub(crate) struct Ports {
     pub flaws: Vec<Flaw>,
 }
 
-pub(crate) fn read_ports(service: &Service, policy: &Policy) -> Verdict<Ports> {
+/// `node_ports`: the cluster's range of nodePorts.
+pub(crate) fn read_ports(service: &Service, node_ports: &RangeInclusive<u16>) -> Verdict<Ports> {
     let said = &service.spec.ports;
     if said.len() > PORTS_MAX {
         return Err((
             Why::TooManyPorts,
-            format!("has {} ports; the box takes {PORTS_MAX}", said.len()),
+            format!("has {} ports; at most {PORTS_MAX} are taken", said.len()),
         ));
     }
     if said.is_empty() {
@@ -58,7 +59,7 @@ pub(crate) fn read_ports(service: &Service, policy: &Policy) -> Verdict<Ports> {
     let (mut labels, mut fronts) = (HashSet::new(), HashSet::new());
     for port in said {
         let label = label_of(port);
-        let read = read_port(port, &label, policy).and_then(|port| {
+        let read = read_port(port, &label, node_ports).and_then(|port| {
             if labels.insert(port.label.clone()) && fronts.insert((port.protocol, port.number)) {
                 Ok(port)
             } else {
@@ -109,7 +110,7 @@ pub(crate) fn protocol_text(said: &str) -> &str {
     if said.is_empty() { "TCP" } else { said }
 }
 
-fn read_port(port: &ServicePort, label: &str, policy: &Policy) -> Verdict<Port> {
+fn read_port(port: &ServicePort, label: &str, node_ports: &RangeInclusive<u16>) -> Verdict<Port> {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if port.name.len() > NAME_LEN_MAX || !port.name.bytes().all(good) {
         return Err((Why::Invalid, "has a name that Kubernetes does not allow".to_owned()));
@@ -117,7 +118,7 @@ fn read_port(port: &ServicePort, label: &str, policy: &Policy) -> Verdict<Port> 
     let protocol = match protocol_text(&port.protocol) {
         "TCP" => Protocol::Tcp,
         "UDP" => Protocol::Udp,
-        "SCTP" => return Err((Why::Sctp, "is SCTP, which the box does not forward".to_owned())),
+        "SCTP" => return Err((Why::Sctp, "is SCTP, which is not forwarded".to_owned())),
         other => return Err((Why::Invalid, format!("has the unknown protocol {}", Shown(other)))),
     };
     let Some(number) = port_number(port.port) else {
@@ -126,11 +127,10 @@ fn read_port(port: &ServicePort, label: &str, policy: &Policy) -> Verdict<Port> 
     let node_port = match port.node_port {
         0 => None,
         said => {
-            let range = &policy.node_port_range;
             // Within the range nothing but kube-proxy listens; outside of it kubelet, sshd and all the others do.
-            let inside = port_number(said).filter(|it| range.contains(it));
-            let flaw =
-                || format!("has nodePort {said}, outside of {}-{}", range.start(), range.end());
+            let inside = port_number(said).filter(|it| node_ports.contains(it));
+            let (low, high) = (node_ports.start(), node_ports.end());
+            let flaw = || format!("has nodePort {said}, outside of {low}-{high}");
             Some(inside.ok_or_else(|| (Why::NodePortRange, flaw()))?)
         }
     };

@@ -20,7 +20,7 @@ use crate::policy::{BackendMode, Policy};
 use crate::status::IngressPort;
 
 /// Gives a Service to another proxy.
-const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+pub(crate) const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
 /// The API's default and bounds of `sessionAffinityConfig.clientIP.timeoutSeconds`.
 const AFFINITY_SECONDS: i64 = 10_800;
@@ -28,7 +28,7 @@ const AFFINITY_SECONDS_MAX: i64 = 86_400;
 
 /// Source ranges and externalIPs of one Service that are looked at.
 const RANGES_MAX: usize = 4096;
-const EXTERNAL_IPS_MAX: usize = 256;
+pub(crate) const EXTERNAL_IPS_MAX: usize = 256;
 
 /// `spec.type`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Spec {
         self.terms.health_check_node_port = self.terms.health_port(service, type_, policy)?;
         let (families, family_policy) = families_of(service)?;
         self.families = self.forwarded(&families, policy);
-        let ports = read_ports(service, policy)?;
+        let ports = read_ports(service, &policy.node_port_range)?;
         for flaw in ports.flaws {
             self.refuse(Some(flaw.port), None, flaw.reason, flaw.message);
         }
@@ -357,7 +357,7 @@ fn gate(service: &Service, type_: Type) -> Verdict<()> {
     Ok(())
 }
 
-fn type_of(service: &Service) -> Verdict<Type> {
+pub(crate) fn type_of(service: &Service) -> Verdict<Type> {
     match service.spec.type_.as_str() {
         "" | "ClusterIP" => Ok(Type::ClusterIp),
         "NodePort" => Ok(Type::NodePort),
@@ -385,7 +385,7 @@ fn foreign_class(service: &Service, policy: &Policy) -> String {
     }
 }
 
-fn affinity_of(service: &Service) -> Verdict<Affinity> {
+pub(crate) fn affinity_of(service: &Service) -> Verdict<Affinity> {
     match service.spec.session_affinity.as_str() {
         "" | "None" => Ok(Affinity::None),
         "ClientIP" => {
@@ -406,7 +406,7 @@ fn affinity_of(service: &Service) -> Verdict<Affinity> {
 }
 
 /// All of both families: with one family only, clients of the other are none of those allowed.
-fn source_ranges(service: &Service) -> Verdict<Vec<IpNet>> {
+pub(crate) fn source_ranges(service: &Service) -> Verdict<Vec<IpNet>> {
     let spec = &service.spec.load_balancer_source_ranges;
     let old = annotations::source_ranges(&service.meta).filter(|_| spec.is_empty());
     let said: Vec<&str> = spec
@@ -432,7 +432,7 @@ fn source_ranges(service: &Service) -> Verdict<Vec<IpNet>> {
     Ok(ranges)
 }
 
-fn families_of(service: &Service) -> Verdict<(Vec<Family>, FamilyPolicy)> {
+pub(crate) fn families_of(service: &Service) -> Verdict<(Vec<Family>, FamilyPolicy)> {
     let spec = &service.spec;
     let mut families = Vec::new();
     for text in &spec.ip_families {
@@ -469,6 +469,6 @@ fn requested(service: &Service, wishes: &Wishes) -> Verdict<Vec<IpAddr>> {
     Ok(vec![address])
 }
 
-fn unknown(field: &str, value: &str) -> (Why, String) {
-    (Why::Invalid, format!("{field} {} is unknown to the box", Shown(value)))
+pub(crate) fn unknown(field: &str, value: &str) -> (Why, String) {
+    (Why::Invalid, format!("{field} {} is unknown here", Shown(value)))
 }
