@@ -1,5 +1,7 @@
 //! The manifests in `config/kubernetes/`: whole, least-privileged, and of one mind with the settings.
 
+mod node;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -126,9 +128,11 @@ fn the_account_may_hold_the_lease_of_the_settings_and_no_other() {
 
 #[test]
 fn no_rule_has_a_wildcard() {
-    let text = std::fs::read_to_string(directory().join("rbac.yaml")).unwrap();
-    let rules = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    assert_eq!(rules.filter(|line| line.contains('*')).count(), 0);
+    for file in ["rbac.yaml", "spillway-node.yaml"] {
+        let text = std::fs::read_to_string(directory().join(file)).unwrap();
+        let rules = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        assert_eq!(rules.filter(|line| line.contains('*')).count(), 0, "{file}");
+    }
 }
 
 #[test]

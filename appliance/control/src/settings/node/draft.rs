@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -28,6 +29,7 @@ pub(super) struct Draft {
     /// `None` after a mistake.
     name: Option<String>,
     log_level: LogLevel,
+    state_dir: PathBuf,
     pub(super) kubernetes: Option<KubernetesDraft>,
     pub(super) services: Vec<ServiceDraft>,
     node_ports: NodePortSettings,
@@ -66,6 +68,7 @@ pub(super) fn read(root: &Node, hostname: &str, report: &Report) -> Option<Draft
     let mut section = Section::open(root, String::new(), report)?;
     let name = read_name(&mut section, hostname);
     let log_level = section.choice("log_level", &LOG_LEVELS);
+    let state_dir = section.parse("state_dir", form::PATH);
     let kubernetes = section.section("kubernetes", "kubernetes").map(kubernetes::read);
     let services = named(&mut section, "service", |key, node| service::read(key, node, report));
     if kubernetes.is_none() && !section.has("service") && !section.has("kubernetes") {
@@ -92,6 +95,7 @@ pub(super) fn read(root: &Node, hostname: &str, report: &Report) -> Option<Draft
     Some(Draft {
         name,
         log_level: log_level.map_or(LogLevel::Info, |level| level.value),
+        state_dir: state_dir.map_or_else(|| "/run/spillway-node".into(), |path| path.value),
         kubernetes,
         services,
         node_ports,
@@ -200,6 +204,7 @@ impl Draft {
         services.sort_by(|a, b| (&a.name, a.family).cmp(&(&b.name, b.family)));
         Some(NodeSettings {
             log_level: self.log_level,
+            state_dir: self.state_dir,
             kubernetes,
             policy: NodePolicy {
                 node: self.name?,

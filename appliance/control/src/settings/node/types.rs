@@ -17,6 +17,8 @@ use super::pattern::Pattern;
 pub struct NodeSettings {
     /// How much the companion itself logs. Its name is [`NodePolicy::node`].
     pub log_level: LogLevel,
+    /// Holds the status and the lock of the companion. Meant for a tmpfs.
+    pub state_dir: PathBuf,
     /// `None`: static services only.
     pub kubernetes: Option<NodeKubernetes>,
     /// What is served: the static services are in here.

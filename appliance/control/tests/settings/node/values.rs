@@ -68,6 +68,8 @@ backends = [{ address = "10.244.0.5:80", local = true }, "10.244.1.5:80"]
 #[test]
 fn every_section_says_what_it_means() {
     let text = r#"
+state_dir = "/tmp/node"
+
 [kubernetes]
 kubeconfig = "/dev/null"
 scheduler = "maglev"
@@ -125,6 +127,7 @@ listen = "[::1]:9101"
     assert!(settings.devices.pods.iter().any(|pattern| pattern.matches("cali1234")));
     assert!(settings.devices.exclude[0].matches("veth-mon"));
     assert_eq!((settings.maps.frontends, settings.maps.events_bytes), (131_072, 65_536));
+    assert_eq!(settings.state_dir.to_str(), Some("/tmp/node"));
     assert_eq!(settings.health, None);
     assert_eq!(settings.metrics, Some("[::1]:9101".parse().unwrap()));
 }
