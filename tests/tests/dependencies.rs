@@ -7,16 +7,27 @@ use serde::Deserialize;
 use spillway_tests::{LabError, Result, process, programs};
 
 /// Which crates of the workspace a crate may use. Development tools are not asked.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("spillway-packet", &[]),
     ("spillway-lb", &["spillway-packet"]),
     ("spillway-cluster", &["spillway-lb"]),
     ("spillway-control", &["spillway-packet", "spillway-lb", "spillway-cluster"]),
     ("spillway-host", &["spillway-packet", "spillway-lb", "spillway-control"]),
     ("spillway-kube", &["spillway-cluster"]),
-    ("spillway-node", &["spillway-lb", "spillway-cluster", "spillway-control", "spillway-kube"]),
+    (
+        "spillway-node",
+        &[
+            "spillway-lb",
+            "spillway-cluster",
+            "spillway-control",
+            "spillway-kube",
+            "spillway-admin",
+            "spillway-text",
+        ],
+    ),
     ("spillway-admin", &[]),
-    ("spillway-cli", &["spillway-admin"]),
+    ("spillway-text", &[]),
+    ("spillway-cli", &["spillway-admin", "spillway-text"]),
     ("dpdk-sys", &[]),
     ("capsule", &["dpdk-sys"]),
     (

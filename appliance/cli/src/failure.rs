@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use spillway_admin::client::ClientError;
 
-use crate::text::printable;
+use spillway_text::text::printable;
 
 /// Why a command ends early.
 #[derive(Debug)]

@@ -8,11 +8,8 @@
 //! once, on any machine, next to a daemon that is in trouble.
 
 mod args;
-mod document;
 mod failure;
 mod run;
-mod table;
-mod text;
 mod views;
 
 use std::process::ExitCode;

@@ -5,15 +5,15 @@ use std::io::{self, BufWriter, Write};
 use spillway_admin::client::{ClientError, ask};
 use spillway_admin::{
     AcceptedRow, BackendRow, ConntrackRow, DropReport, HealthRow, Kind, NeighborRow, NodeRow,
-    PoolRow, PortRow, RefusedRow, Request, Row, ServiceRow, SnatRow, Status,
+    PoolRow, PortRow, RefusedRow, Request, Row, ServiceRow, SnatRow, Status, VERSION,
 };
 
 use crate::args::{Args, Command, ConntrackList, Format, Kubernetes, List, ServiceList};
-use crate::document::Document;
 use crate::failure::Failure;
-use crate::table::Table;
-use crate::text::Layout;
 use crate::views::{View, drops, status};
+use spillway_text::document::Document;
+use spillway_text::table::Table;
+use spillway_text::text::Layout;
 
 /// Asks and prints.
 ///
@@ -85,7 +85,7 @@ fn list_table<R: View>(
 
 fn list_json<R: View>(args: &Args, request: &Request, out: &mut impl Write) -> Result<(), Failure> {
     let mut rows = ask::<R>(&args.socket, request).map_err(|error| daemon(args, error))?;
-    let mut list = Document::open(out)?.list(key(R::KIND))?;
+    let mut list = Document::open(out, VERSION)?.list(key(R::KIND))?;
     for row in &mut rows {
         list.row(&row.map_err(|error| daemon(args, error))?)?;
     }
@@ -103,7 +103,7 @@ fn show_status(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     if let Some(layout) = layout(args.output) {
         status::write(&row, layout, out)?;
     } else {
-        let mut document = Document::open(out)?;
+        let mut document = Document::open(out, VERSION)?;
         document.field(key(Kind::Status), &row)?;
         document.close()?;
     }
@@ -115,7 +115,7 @@ fn show_drops(args: &Args, all: bool, out: &mut impl Write) -> Result<(), Failur
     if let Some(layout) = layout(args.output) {
         drops::write(&report, all, layout, out)?;
     } else {
-        let mut document = Document::open(out)?;
+        let mut document = Document::open(out, VERSION)?;
         document.field("balance", &report.balance)?;
         let mut list = document.list(key(Kind::Drops))?;
         for row in &report.drops {

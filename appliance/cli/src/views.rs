@@ -10,7 +10,7 @@ pub(crate) mod status;
 
 use spillway_admin::Row;
 
-use crate::text::Layout;
+use spillway_text::text::Layout;
 
 /// A row that tables can show.
 pub(crate) trait View: Row {

@@ -3,7 +3,7 @@
 use spillway_admin::{AcceptedRow, HealthState, NodeRow, PoolRow, RefusedRow};
 
 use super::View;
-use crate::text::{Layout, list, or_dash, percent, printable, with_reason};
+use spillway_text::text::{Layout, list, or_dash, percent, printable, with_reason};
 
 impl View for RefusedRow {
     fn columns(_: Layout) -> &'static [&'static str] {

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use spillway_admin::{DropReport, PacketTotals};
 
-use crate::table::Table;
-use crate::text::{Layout, printable};
+use spillway_text::table::Table;
+use spillway_text::text::{Layout, printable};
 
 /// Writes the reasons that happened, or `all`, and the balance.
 ///

@@ -3,7 +3,7 @@
 use spillway_admin::{ConntrackRow, SnatRow};
 
 use super::View;
-use crate::text::{Layout, or_dash, percent, printable};
+use spillway_text::text::{Layout, or_dash, percent, printable};
 
 impl View for ConntrackRow {
     fn columns(layout: Layout) -> &'static [&'static str] {

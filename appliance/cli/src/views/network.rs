@@ -3,7 +3,7 @@
 use spillway_admin::{NeighborRow, PortRow};
 
 use super::View;
-use crate::text::{Layout, list, or_dash, printable};
+use spillway_text::text::{Layout, list, or_dash, printable};
 
 impl View for NeighborRow {
     fn columns(layout: Layout) -> &'static [&'static str] {

@@ -3,7 +3,7 @@
 use spillway_admin::{BackendRow, HealthRow, ServiceBackendRow, ServiceRow};
 
 use super::View;
-use crate::text::{Layout, or_dash, printable, with_reason};
+use spillway_text::text::{Layout, or_dash, printable, with_reason};
 
 impl View for ServiceRow {
     fn columns(layout: Layout) -> &'static [&'static str] {

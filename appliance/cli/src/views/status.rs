@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use spillway_admin::{ClusterStatus, FeedStatus, Source, Status, WorkerRow};
 
-use crate::table::Table;
-use crate::text::{Layout, or_dash, percent, printable};
+use spillway_text::table::Table;
+use spillway_text::text::{Layout, or_dash, percent, printable};
 
 /// Writes the box, then a table of its workers.
 ///

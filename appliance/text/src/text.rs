@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write};
 
 /// `text` with everything escaped that a terminal might obey instead of show.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
@@ -20,7 +20,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 }
 
 /// Control characters (C0, DEL, C1), and those that turn or break the line (Unicode UAX #9, #14).
-pub(crate) fn is_unsafe(character: char) -> bool {
+pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -30,14 +30,14 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 
 /// How much detail a table has room for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub enum Layout {
     Table,
     Wide,
 }
 
 impl Layout {
     /// A count: exact in wide, three to four digits otherwise (`9999`, `12.3k`, `1.2M`).
-    pub(crate) fn count(self, count: u64) -> String {
+    pub fn count(self, count: u64) -> String {
         match self {
             Self::Table => rounded(count),
             Self::Wide => count.to_string(),
@@ -45,7 +45,7 @@ impl Layout {
     }
 
     /// A duration: exact in wide (`7440s`), its two largest units otherwise (`2h4m`).
-    pub(crate) fn seconds(self, seconds: u64) -> String {
+    pub fn seconds(self, seconds: u64) -> String {
         match self {
             Self::Table => two_units(seconds),
             Self::Wide => format!("{seconds}s"),
@@ -87,23 +87,23 @@ fn two_units(seconds: u64) -> String {
 }
 
 /// A value that may be missing: `-` when it is.
-pub(crate) fn or_dash<T: Display>(value: Option<T>) -> String {
+pub fn or_dash<T: Display>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 /// Several values in one cell; `-` when there is none.
-pub(crate) fn list(items: &[String]) -> String {
+pub fn list(items: &[String]) -> String {
     or_dash((!items.is_empty()).then(|| printable(&items.join(",")).into_owned()))
 }
 
 /// Shares in percent with one decimal.
-pub(crate) fn percent(part: u64, whole: u64) -> String {
+pub fn percent(part: u64, whole: u64) -> String {
     let permille = (u128::from(part) * 1000).checked_div(u128::from(whole)).unwrap_or(0);
     format!("{}.{}%", permille / 10, permille % 10)
 }
 
 /// A state with its reason, if there is one: `down: connection refused`.
-pub(crate) fn with_reason(state: impl Display, reason: Option<&str>) -> String {
+pub fn with_reason(state: impl Display, reason: Option<&str>) -> String {
     match reason {
         Some(reason) => format!("{state}: {}", printable(reason)),
         None => state.to_string(),

@@ -10,7 +10,7 @@ const GAP: usize = 3;
 
 /// A table being written. Cells must be [`crate::text::printable`].
 #[derive(Debug)]
-pub(crate) struct Table<W> {
+pub struct Table<W> {
     out: W,
     widths: Vec<usize>,
     /// Lines not yet written; `None` once the widths are settled.
@@ -18,7 +18,7 @@ pub(crate) struct Table<W> {
 }
 
 impl<W: Write> Table<W> {
-    pub(crate) fn new(out: W, columns: Vec<String>) -> Self {
+    pub fn new(out: W, columns: Vec<String>) -> Self {
         let mut table = Self { out, widths: vec![0; columns.len()], measured: Some(Vec::new()) };
         table.measure(&columns);
         table.measured = Some(vec![columns]);
@@ -29,7 +29,7 @@ impl<W: Write> Table<W> {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(crate) fn line(&mut self, cells: Vec<String>) -> io::Result<()> {
+    pub fn line(&mut self, cells: Vec<String>) -> io::Result<()> {
         self.measure_if_open(&cells);
         match &mut self.measured {
             Some(lines) => {
@@ -44,7 +44,7 @@ impl<W: Write> Table<W> {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.settle()
     }
 

@@ -5,53 +5,53 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
-use spillway_admin::VERSION;
 
 use crate::text::is_unsafe;
 
 /// A document being written. One that was not closed is no JSON, so that nobody takes half a list
 /// for a whole one.
 #[derive(Debug)]
-pub(crate) struct Document<W> {
+pub struct Document<W> {
     out: W,
 }
 
 /// A list inside a document being written.
 #[derive(Debug)]
-pub(crate) struct List<W> {
+pub struct List<W> {
     out: W,
     is_empty: bool,
 }
 
 impl<W: Write> Document<W> {
-    pub(crate) fn open(mut out: W) -> io::Result<Self> {
-        write!(out, "{{\n  \"version\": {VERSION}")?;
+    /// `version` is that of the rows' schema.
+    pub fn open(mut out: W, version: u32) -> io::Result<Self> {
+        write!(out, "{{\n  \"version\": {version}")?;
         Ok(Self { out })
     }
 
-    pub(crate) fn field<T: Serialize>(&mut self, key: &str, value: &T) -> io::Result<()> {
+    pub fn field<T: Serialize>(&mut self, key: &str, value: &T) -> io::Result<()> {
         write!(self.out, ",\n  \"{key}\": ")?;
         write_value(&mut self.out, value)
     }
 
-    pub(crate) fn list(mut self, key: &str) -> io::Result<List<W>> {
+    pub fn list(mut self, key: &str) -> io::Result<List<W>> {
         write!(self.out, ",\n  \"{key}\": [")?;
         Ok(List { out: self.out, is_empty: true })
     }
 
-    pub(crate) fn close(mut self) -> io::Result<()> {
+    pub fn close(mut self) -> io::Result<()> {
         self.out.write_all(b"\n}\n")
     }
 }
 
 impl<W: Write> List<W> {
-    pub(crate) fn row<T: Serialize>(&mut self, row: &T) -> io::Result<()> {
+    pub fn row<T: Serialize>(&mut self, row: &T) -> io::Result<()> {
         self.out.write_all(if self.is_empty { b"\n    " } else { b",\n    " })?;
         self.is_empty = false;
         write_value(&mut self.out, row)
     }
 
-    pub(crate) fn end(mut self) -> io::Result<Document<W>> {
+    pub fn end(mut self) -> io::Result<Document<W>> {
         self.out.write_all(if self.is_empty { b"]" } else { b"\n  ]" })?;
         Ok(Document { out: self.out })
     }
@@ -92,7 +92,7 @@ mod tests {
 
     fn written(rows: &[&str]) -> String {
         let mut out = Vec::new();
-        let mut list = Document::open(&mut out).unwrap().list("rows").unwrap();
+        let mut list = Document::open(&mut out, 1).unwrap().list("rows").unwrap();
         for row in rows {
             list.row(row).unwrap();
         }
