@@ -63,7 +63,7 @@ fn the_next_agent_takes_over_maps_and_replaces_programs() {
         assert!(first.notes()[0].starts_with("mounted a bpffs"), "{:?}", first.notes());
         let row = Frontend { id: 7, ..Frontend::default() };
         frontends(&world).insert(key(80), row, 0).unwrap();
-        assert_eq!(world.at_cgroup(CONNECT4), [], "load attaches nothing");
+        assert_eq!(world.at_cgroup(CONNECT4), [0_u32; 0], "load attaches nothing");
         attach_all(&mut first, &device, Role::Netdev);
         let old = world.at_cgroup(CONNECT4);
         assert_eq!(old.len(), 1);
@@ -231,7 +231,7 @@ fn what_others_detach_is_attached_again_and_told() {
     detach_link(&pins.socket_link("connect4"));
     detach_link(&pins.device_link(device.ifindex, Direction::Ingress));
     fs::remove_file(pins.device_link(device.ifindex, Direction::Egress)).unwrap();
-    assert_eq!(world.at_cgroup(CONNECT4), []);
+    assert_eq!(world.at_cgroup(CONNECT4), [0_u32; 0]);
     assert_eq!(at_tcx("sw-a", Direction::Ingress), [] as [&str; 0]);
 
     let lost = datapath.check();
@@ -417,7 +417,7 @@ fn uninstall_leaves_nothing() {
         let filters = if tc_attach == TcAttach::Clsact { (2, 1) } else { (0, 0) };
         assert_eq!((done.filters, done.qdiscs), filters);
         wait_until_gone(&ours);
-        assert_eq!(world.at_cgroup(CONNECT4), []);
+        assert_eq!(world.at_cgroup(CONNECT4), [0_u32; 0]);
         assert!(!world.pins().root().exists());
         assert!(!world::output("tc qdisc show dev sw-a").contains("clsact"));
         assert_eq!(uninstall(&world.pins()).unwrap(), Uninstalled::default(), "twice is fine");
