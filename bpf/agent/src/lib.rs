@@ -11,6 +11,7 @@
 //! | [`datapath`] | the programs, loaded, attached and kept so |
 //! | [`devices`] | which devices the world and the pods are behind |
 //! | [`gc`] | deletes the rows of flows that are over |
+//! | [`health`] | what kube-proxy says of a node, said by us |
 //! | [`layout`] | rows of the maps, as the programs see them |
 //! | [`ledger`] | what the maps hold, and the steps to what they should hold |
 //! | [`maps`] | the pinned maps, opened |
@@ -30,6 +31,7 @@
 pub mod datapath;
 pub mod devices;
 pub mod gc;
+pub mod health;
 pub mod layout;
 pub mod ledger;
 pub mod maps;
