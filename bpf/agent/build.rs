@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// One object per room: see bpf/README.md.
-const OBJECTS: [&str; 3] = ["sock", "netdev", "pod"];
+const OBJECTS: [&str; 4] = ["sock", "netdev", "pod", "reaper"];
 
 fn main() -> Result<(), String> {
     let agent = variable("CARGO_MANIFEST_DIR")?;

@@ -8,26 +8,26 @@
 //!
 //! | room | noun |
 //! |---|---|
-//! | [`datapath`] | the programs, loaded, attached and kept so |
-//! | [`devices`] | which devices the world and the pods are behind |
-//! | [`gc`] | deletes the rows of flows that are over |
-//! | [`health`] | what kube-proxy says of a node, said by us |
-//! | [`layout`] | rows of the maps, as the programs see them |
-//! | [`ledger`] | what the maps hold, and the steps to what they should hold |
-//! | [`maps`] | the pinned maps, opened |
-//! | [`metrics`] | the node in numbers |
-//! | [`monitor`] | drops one by one |
-//! | [`names`] | the file of the Services' names |
-//! | [`namespaces`] | network namespaces of the node: cookies and addresses |
-//! | [`objects`] | the compiled programs |
-//! | [`pins`] | where maps and links are pinned |
-//! | [`sync`] | carries the ledger's steps out |
-//! | [`views`] | what the lists show |
+//! | [`agent`] | the loop that joins all of it |
+//! | [`source`], [`places`] | what is to be served; on which addresses |
+//! | [`ledger`], [`sync`] | the steps from what the maps hold to what they should hold; carried out |
+//! | [`layout`], [`maps`], [`names`] | rows of the maps, as the programs see them; the maps; what they have no room for |
+//! | [`objects`], [`pins`] | the compiled programs; where maps and links are pinned |
+//! | [`datapath`], [`attach`], [`uninstall`] | programs and maps in the kernel: loaded, attached, upgraded, removed |
+//! | [`devices`] | links and addresses of the node, and what they are for |
+//! | [`namespaces`], [`clients`], [`reaper`] | whose sockets are whose; sockets of vanished backends |
+//! | [`gc`] | rows of flows that are over |
+//! | [`health`] | kube-proxy's health ports |
+//! | [`views`], [`status`], [`monitor`], [`metrics`] | what the outside sees |
 //!
 //! Invariants: the agent may die at any moment, and what it left in the kernel goes on serving; nothing is in the
 //! kernel that is not below one folder of a bpffs, so that `uninstall` finds all of it. Must never depend on DPDK or on the
 //! appliance.
 
+pub mod agent;
+pub mod attach;
+pub mod clients;
+pub mod clock;
 pub mod datapath;
 pub mod devices;
 pub mod gc;
@@ -41,5 +41,10 @@ pub mod names;
 pub mod namespaces;
 pub mod objects;
 pub mod pins;
+pub mod places;
+pub mod reaper;
+pub mod source;
+pub mod status;
 pub mod sync;
+pub mod uninstall;
 pub mod views;

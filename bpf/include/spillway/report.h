@@ -29,5 +29,5 @@ static __always_inline void report_drop(enum spillway_drop_reason reason, enum p
 	event->reason = reason;
 	event->program = program;
 	event->pad = 0;
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, 0);
 }

@@ -1,6 +1,6 @@
 //! One plan: what changed, who may have which frontend, what is left over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{
     Failed, GivenUp, GoneBackend, Held, HeldBackend, HeldPool, Ledger, NodePlaces, Plan, REST,
     SCOPES, SourceKey, Spot, Step,
 };
-use crate::layout::{Address, BACKEND_FREE, Backend, Be16};
+use crate::layout::{BACKEND_FREE, Backend};
 
 /// A Service that is looked at closely.
 pub(super) struct Dirty {
@@ -40,7 +40,7 @@ pub(super) struct Draft {
     pub(super) wants_room: bool,
     free_backends: Vec<(u32, Backend)>,
     free_sources: Vec<SourceKey>,
-    gone: HashSet<(Address, Be16, u8)>,
+    gone: BTreeSet<GoneBackend>,
     names_changed: bool,
 }
 
@@ -53,7 +53,10 @@ impl Draft {
         let HeldBackend { address, port, row, state: _, flags } = *held;
         let free = Backend { address, port, state: BACKEND_FREE, flags, service, pad: 0 };
         self.free_backends.push((row, free));
-        self.gone.insert((address, port, protocol));
+        let protocol =
+            if protocol == Protocol::Tcp.number() { Protocol::Tcp } else { Protocol::Udp };
+        let address = SocketAddr::new(address.into(), port.into());
+        self.gone.insert(GoneBackend { protocol, address, service });
     }
 
     pub(super) fn give_up_sources(&mut self, sources: impl IntoIterator<Item = SourceKey>) {
@@ -274,7 +277,6 @@ impl Ledger {
         // Rows that went after somebody had no room: there may be some now.
         let has_more_room = !draft.free_sources.is_empty()
             || draft.steps.iter().any(|step| matches!(step, Step::DeleteFrontend(_)));
-        let gone = self.really_gone(draft.gone);
         let mut steps = draft.steps;
         if !draft.free_backends.is_empty() || !draft.free_sources.is_empty() {
             steps.push(Step::Settle);
@@ -300,38 +302,10 @@ impl Ledger {
         Plan {
             steps,
             failed: draft.failed,
-            gone,
+            gone: draft.gone.into_iter().collect(),
             touched,
             retry_at: wakes.into_iter().flatten().min().filter(|_| draft.wants_room),
             names_changed: draft.names_changed,
         }
-    }
-
-    /// Of the backends that a service gave up, those that no other of the same protocol has.
-    fn really_gone(&self, mut gone: HashSet<(Address, Be16, u8)>) -> Vec<GoneBackend> {
-        if gone.is_empty() {
-            return Vec::new();
-        }
-        for held in self.services.values() {
-            if gone.len() < held.backends.len() {
-                gone.retain(|(address, port, protocol)| {
-                    *protocol != held.protocol || held.backend(*address, *port).is_none()
-                });
-            } else {
-                for it in &held.backends {
-                    gone.remove(&(it.address, it.port, held.protocol));
-                }
-            }
-        }
-        let tcp = Protocol::Tcp.number();
-        let mut gone: Vec<GoneBackend> = gone
-            .into_iter()
-            .map(|(address, port, protocol)| GoneBackend {
-                address: SocketAddr::new(address.into(), port.into()),
-                protocol: if protocol == tcp { Protocol::Tcp } else { Protocol::Udp },
-            })
-            .collect();
-        gone.sort_unstable();
-        gone
     }
 }

@@ -95,11 +95,13 @@ pub struct Failed {
     pub reason: String,
 }
 
-/// A backend that no Service of this protocol has any longer.
+/// A backend that a service lost. Another may still have it: sockets that came by that one stay.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GoneBackend {
-    pub address: SocketAddr,
     pub protocol: Protocol,
+    pub address: SocketAddr,
+    /// As rows of `backends` have it.
+    pub service: u32,
 }
 
 /// The way from what the maps hold to what they should hold.

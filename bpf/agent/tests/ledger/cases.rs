@@ -11,7 +11,7 @@ use spillway_node::layout::{
     FRONTEND_HOST_ONLY, FRONTEND_LOCAL, FRONTEND_MAGLEV, FRONTEND_TERMINATING, Frontend,
     FrontendKey, SCOPE_EXTERNAL, SCOPE_INTERNAL,
 };
-use spillway_node::ledger::{Capacity, GoneBackend, Ledger, Plan, REST, Step};
+use spillway_node::ledger::{Capacity, Ledger, Plan, REST, Step};
 
 use crate::views::{HOUR, backend, cluster_ip, node_port, places, service, view};
 use crate::world::World;
@@ -262,25 +262,29 @@ fn flags_say_why_a_pool_is_as_it_is() {
 }
 
 #[test]
-fn a_backend_is_gone_when_no_service_of_its_protocol_has_it() {
+fn a_backend_is_gone_for_the_service_that_lost_it_though_another_has_it() {
     let dns = |name: &str, hosts: &[u8], at: &str| {
         let base = web(name, hosts, &[cluster_ip(at, 53)]);
         Arc::new(NodeService { protocol: Protocol::Udp, ..(*base).clone() })
+    };
+    let gone = |plan: Plan| -> Vec<(Protocol, String, u32)> {
+        plan.gone.iter().map(|it| (it.protocol, it.address.to_string(), it.service)).collect()
     };
     let mut node = Node::new(ROOMY);
     let tcp = web("tcp", &[1], &[cluster_ip("10.96.0.1", 53)]);
     let (a, b) = (dns("a", &[1, 2], "10.96.0.1"), dns("b", &[1], "10.96.0.2"));
     node.serve(&[&tcp, &a, &b]);
-    assert_eq!(node.serve(&[&tcp, &dns("a", &[2], "10.96.0.1"), &b]).gone, [], "b has it");
-    let address = "10.0.0.1:8080".parse().unwrap();
-    assert_eq!(
-        node.serve(&[&tcp]).gone,
-        [
-            GoneBackend { address, protocol: Protocol::Udp },
-            GoneBackend { address: "10.0.0.2:8080".parse().unwrap(), protocol: Protocol::Udp },
-        ]
-    );
-    assert_eq!(node.serve(&[]).gone, [GoneBackend { address, protocol: Protocol::Tcp }]);
+    let lost = gone(node.serve(&[&tcp, &dns("a", &[2], "10.96.0.1"), &b]));
+    let [(Protocol::Udp, address, service_a)] = &lost[..] else { panic!("{lost:?}") };
+    assert_eq!(address, "10.0.0.1:8080");
+    let lost = gone(node.serve(&[&tcp]));
+    let [(Protocol::Udp, of_b, service_b), (Protocol::Udp, of_a, again)] = &lost[..] else {
+        panic!("{lost:?}")
+    };
+    assert_eq!((of_b.as_str(), of_a.as_str()), ("10.0.0.1:8080", "10.0.0.2:8080"));
+    assert!(again == service_a && service_b != service_a, "{lost:?}");
+    let lost = gone(node.serve(&[]));
+    assert!(matches!(&lost[..], [(Protocol::Tcp, _, _)]), "{lost:?}");
 }
 
 #[test]

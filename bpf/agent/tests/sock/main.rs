@@ -13,5 +13,6 @@ mod affinity;
 mod client;
 mod connect;
 mod datagrams;
+mod reaper;
 mod refusals;
 mod world;
