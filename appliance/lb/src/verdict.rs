@@ -144,11 +144,19 @@ drop_reasons! {
     HostRefused = 43, "host-refused";
     /// The client is outside the source ranges of the Service.
     SourceRange = 44, "source-range";
+    /// The kernel could not rewrite the packet on a node: no memory, as a rule.
+    RewriteFailed = 45, "rewrite-failed";
+    /// On a node: the same client and port has a living flow to the same backend by another frontend.
+    FlowCollision = 46, "flow-collision";
+    /// The backend is on another node, and this one has no address of that family to send from.
+    NoSnatAddress = 47, "no-snat-address";
+    /// The packet is larger than the device towards its destination takes.
+    PacketTooBig = 48, "packet-too-big";
 }
 
 impl DropReason {
     /// Size of an array indexed by number.
-    pub const COUNT: usize = 45;
+    pub const COUNT: usize = 49;
 
     pub const fn index(self) -> usize {
         self as usize

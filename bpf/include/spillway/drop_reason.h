@@ -92,4 +92,12 @@ enum spillway_drop_reason {
 	SPILLWAY_DROP_HOST_REFUSED = 43,
 	/* The client is outside the source ranges of the Service. */
 	SPILLWAY_DROP_SOURCE_RANGE = 44,
+	/* The kernel could not rewrite the packet on a node: no memory, as a rule. */
+	SPILLWAY_DROP_REWRITE_FAILED = 45,
+	/* On a node: the same client and port has a living flow to the same backend by another frontend. */
+	SPILLWAY_DROP_FLOW_COLLISION = 46,
+	/* The backend is on another node, and this one has no address of that family to send from. */
+	SPILLWAY_DROP_NO_SNAT_ADDRESS = 47,
+	/* The packet is larger than the device towards its destination takes. */
+	SPILLWAY_DROP_PACKET_TOO_BIG = 48,
 };

@@ -1,0 +1,8 @@
+//! The tc programs, one packet at a time (BPF_PROG_TEST_RUN): a frame, the maps, the verdict, the frame that comes out.
+//!
+//! Runs as root: programs are loaded, and each test has its own network and mount namespaces.
+#![expect(unsafe_code, reason = "a thread leaves its namespaces by unshare(2)")]
+
+mod elsewhere;
+mod frame;
+mod world;
