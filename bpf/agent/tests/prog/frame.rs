@@ -147,7 +147,9 @@ impl Frame {
                 (IpAddr::V6(source), IpAddr::V6(destination)) => {
                     [source.octets(), destination.octets()].concat()
                 }
-                (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => panic!("two families"),
+                (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                    panic!("two families")
+                }
             };
             pseudo.extend([0, self.protocol]);
             pseudo.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
@@ -173,7 +175,7 @@ impl Frame {
         let content = self.content();
         let header = 20 + self.options.len();
         let (id, fragment) = match self.piece {
-            Some(piece) => (piece.id, piece.offset / 8 | u16::from(piece.more) << 13),
+            Some(piece) => (piece.id, (piece.offset / 8) | (u16::from(piece.more) << 13)),
             None => (0x1234, 0x4000),
         };
         let mut bytes = vec![0x40 | u8::try_from(header / 4).unwrap(), 0];
@@ -224,7 +226,9 @@ impl Frame {
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 (0x86dd, self.packet_v6(source.octets(), destination.octets()))
             }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => panic!("two families"),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                panic!("two families")
+            }
         };
         let mut bytes = self.macs.concat();
         if let Some(tag) = self.vlan {

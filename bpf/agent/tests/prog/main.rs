@@ -3,6 +3,11 @@
 //! Runs as root: programs are loaded, and each test has its own network and mount namespaces.
 #![expect(unsafe_code, reason = "a thread leaves its namespaces by unshare(2)")]
 
+mod east_west;
 mod elsewhere;
 mod frame;
+mod frontend;
+mod here;
+mod lifetime;
+mod odd;
 mod world;

@@ -4,17 +4,17 @@
 use std::borrow::BorrowMut;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, lpm_trie::Key};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, Pod};
 use spillway_lb::model::ServiceKind;
 use spillway_lb::verdict::DropReason;
 use spillway_node::layout::{
-    self, Address, Backend, COUNTERS, Conntrack, Device, Frontend, FrontendKey, Nat, Settings,
-    SourceRange, Tuple,
+    self, Address, Affinity, AffinityKey, Backend, COUNTERS, Conntrack, Device, Frontend,
+    FrontendKey, Nat, Settings, SourceRange, Tuple,
 };
 use spillway_node::objects;
 
@@ -53,6 +53,8 @@ route add 10.0.1.0/24 via 172.26.50.102
 route add fd00:0:0:1::/64 via 2001:db8:50::102
 ";
 
+const MAPS: &str = "/sys/fs/bpf/sw-maps";
+
 /// A program, by its name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
@@ -79,51 +81,78 @@ pub(crate) struct Spec {
     row: Frontend,
 }
 
+/// Loaded once: the verifier takes longer than all the tests.
+static OBJECTS: Mutex<Option<[Ebpf; 2]>> = Mutex::new(None);
+
+/// One test's at a time.
 pub(crate) struct World {
-    netdev: Ebpf,
-    pod: Ebpf,
-    pub(crate) eth0: u32,
-    pub(crate) pod_device: u32,
+    objects: MutexGuard<'static, Option<[Ebpf; 2]>>,
+    eth0: u32,
+    pod_device: u32,
     choices: u32,
     backends: u32,
-    maps: PathBuf,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let maps = own_namespaces();
-        let load = |object| {
-            let mut loader = EbpfLoader::new();
-            loader.default_map_pin_directory(&maps);
-            for map in ["conntrack", "nat", "affinity", "fragments"] {
-                loader.map_max_entries(map, 1024);
-            }
-            loader.load(object).unwrap()
-        };
-        let (mut netdev, mut pod) = (load(objects::NETDEV), load(objects::POD));
-        for (_, program) in netdev.programs_mut().chain(pod.programs_mut()) {
-            let program: &mut SchedClassifier = program.try_into().unwrap();
-            program.load().unwrap();
+        let mut objects = OBJECTS.lock().unwrap_or_else(PoisonError::into_inner);
+        own_namespaces();
+        if objects.is_none() {
+            *objects = Some(load());
         }
         let mut world = Self {
-            netdev,
-            pod,
+            objects,
             eth0: ifindex("eth0"),
             pod_device: ifindex("sw-pod"),
             choices: 0,
             backends: 1,
-            maps,
         };
+        world.forget_everything();
         world.settings(|_| {});
         world
     }
 
+    fn netdev(&mut self) -> &mut Ebpf {
+        let [netdev, _] = self.objects.as_mut().unwrap();
+        netdev
+    }
+
+    fn forget_everything(&mut self) {
+        self.forget::<FrontendKey, Frontend>("frontends");
+        self.forget::<AffinityKey, Affinity>("affinity");
+        self.forget::<u32, Device>("devices");
+        self.forget::<Tuple, Conntrack>("conntrack");
+        self.forget::<Tuple, Nat>("nat");
+        let rows: Vec<_> = self.source_ranges().keys().map(Result::unwrap).collect();
+        for row in rows {
+            self.source_ranges().remove(&row).unwrap();
+        }
+        self.forget::<[u8; 40], u32>("fragments");
+        let zeros = vec![0; aya::util::nr_cpus().unwrap()];
+        let map = self.netdev().map_mut("counters").unwrap();
+        let mut counters = PerCpuArray::<_, u64>::try_from(map).unwrap();
+        for row in 0..counters.len() {
+            counters.set(row, PerCpuValues::try_from(zeros.clone()).unwrap(), 0).unwrap();
+        }
+    }
+
+    fn forget<K: Pod, V: Pod>(&mut self, map: &str) {
+        let rows: Vec<_> = self.hash::<K, V>(map).keys().map(Result::unwrap).collect();
+        for row in rows {
+            self.hash::<K, V>(map).remove(&row).unwrap();
+        }
+    }
+
+    fn source_ranges(&mut self) -> LpmTrie<&mut MapData, SourceRange, u8> {
+        LpmTrie::try_from(self.netdev().map_mut("source_ranges").unwrap()).unwrap()
+    }
+
     fn hash<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
-        HashMap::try_from(self.netdev.map_mut(name).unwrap()).unwrap()
+        HashMap::try_from(self.netdev().map_mut(name).unwrap()).unwrap()
     }
 
     fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
-        Array::try_from(self.netdev.map_mut(name).unwrap()).unwrap()
+        Array::try_from(self.netdev().map_mut(name).unwrap()).unwrap()
     }
 
     /// The classic node, with one SNAT port to make it easy to say, and `change`.
@@ -198,9 +227,8 @@ impl World {
     }
 
     pub(crate) fn allow(&mut self, service: u32, prefix: &str, bits: u32) {
-        let map = self.netdev.map_mut("source_ranges").unwrap();
-        let mut trie = LpmTrie::<_, SourceRange, u8>::try_from(map).unwrap();
-        trie.insert(&Key::new(32 + bits, SourceRange { service, source: address(prefix) }), 1, 0).unwrap();
+        let row = Key::new(32 + bits, SourceRange { service, source: address(prefix) });
+        self.source_ranges().insert(&row, 1, 0).unwrap();
     }
 
     /// Runs a program over a frame.
@@ -239,24 +267,25 @@ impl World {
         Outcome { verdict: result.return_value, bytes: out, drops }
     }
 
-    fn program(&mut self, hook: Hook) -> &SchedClassifier {
+    fn program(&self, hook: Hook) -> &SchedClassifier {
+        let [netdev, pod] = self.objects.as_ref().unwrap();
         let program = match hook {
-            Hook::FromNetdev => self.netdev.program("from_netdev"),
-            Hook::ToNetdev => self.netdev.program("to_netdev"),
-            Hook::FromContainer => self.pod.program("from_container"),
-            Hook::ToContainer => self.pod.program("to_container"),
+            Hook::FromNetdev => netdev.program("from_netdev"),
+            Hook::ToNetdev => netdev.program("to_netdev"),
+            Hook::FromContainer => pod.program("from_container"),
+            Hook::ToContainer => pod.program("to_container"),
         };
         program.unwrap().try_into().unwrap()
     }
 
     fn drops(&mut self) -> Vec<u64> {
-        sums(self.netdev.map_mut("drops").unwrap(), DropReason::COUNT)
+        sums(self.netdev().map_mut("drops").unwrap(), DropReason::COUNT)
     }
 
     /// A counter, by its name in metrics.
     pub(crate) fn counter(&mut self, name: &str) -> u64 {
         let at = COUNTERS.iter().position(|counter| *counter == name).unwrap();
-        sums(self.netdev.map_mut("counters").unwrap(), COUNTERS.len())[at]
+        sums(self.netdev().map_mut("counters").unwrap(), COUNTERS.len())[at]
     }
 
     pub(crate) fn conntrack(&mut self, key: &Tuple) -> Option<Conntrack> {
@@ -294,11 +323,6 @@ impl World {
             self.hash::<Tuple, Conntrack>("conntrack").keys().count(),
             self.hash::<Tuple, Nat>("nat").keys().count(),
         )
-    }
-
-    #[expect(dead_code, reason = "for who looks into a test that fails")]
-    pub(crate) fn pinned(&self) -> &Path {
-        &self.maps
     }
 }
 
@@ -391,9 +415,7 @@ fn hex(bytes: &[u8]) -> Vec<String> {
 fn sums(map: impl BorrowMut<aya::maps::Map>, rows: usize) -> Vec<u64> {
     let mut map = map;
     let array = PerCpuArray::<_, u64>::try_from(map.borrow_mut()).unwrap();
-    (0..u32::try_from(rows).unwrap())
-        .map(|row| array.get(&row, 0).unwrap().iter().sum())
-        .collect()
+    (0..u32::try_from(rows).unwrap()).map(|row| array.get(&row, 0).unwrap().iter().sum()).collect()
 }
 
 pub(crate) fn address(text: &str) -> Address {
@@ -401,7 +423,7 @@ pub(crate) fn address(text: &str) -> Address {
 }
 
 /// The tuple of a packet, as a key.
-pub(crate) fn tuple(protocol: u8, source: &str, destination: &str, direction: u8) -> Tuple {
+fn tuple(protocol: u8, source: &str, destination: &str, direction: u8) -> Tuple {
     let (source, destination): (SocketAddr, SocketAddr) =
         (source.parse().unwrap(), destination.parse().unwrap());
     Tuple {
@@ -423,14 +445,35 @@ pub(crate) fn reply(protocol: u8, source: &str, destination: &str) -> Tuple {
     tuple(protocol, source, destination, layout::DIRECTION_REPLY)
 }
 
-pub(crate) fn ifindex(name: &str) -> u32 {
+fn ifindex(name: &str) -> u32 {
     let text = command("cat", &[&format!("/sys/class/net/{name}/ifindex")]);
     text.trim().parse().unwrap()
 }
 
+/// The programs, with maps of their own that both objects share.
+fn load() -> [Ebpf; 2] {
+    [objects::NETDEV, objects::POD].map(|object| {
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(MAPS);
+        for map in ["conntrack", "nat", "affinity", "fragments"] {
+            loader.map_max_entries(map, 1024);
+        }
+        let mut object = loader.load(object).unwrap();
+        for (name, program) in object.programs_mut() {
+            let program: &mut SchedClassifier = program.try_into().unwrap();
+            // The verifier gives up when a signal arrives.
+            while let Err(error) = program.load() {
+                let text = format!("{error:?}");
+                assert!(text.contains("WouldBlock"), "{name}: {text}");
+            }
+        }
+        object
+    })
+}
+
 /// Gives the calling thread a network namespace with [`NODE`] in it and a mount namespace with a bpffs, both of which go
-/// with it. Returns the folder for maps.
-fn own_namespaces() -> PathBuf {
+/// with it.
+fn own_namespaces() {
     // SAFETY: takes a number and changes nothing but what the calling thread sees of the system.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) };
     assert_eq!(result, 0, "unshare: {}; these tests run as root", std::io::Error::last_os_error());
@@ -443,7 +486,6 @@ fn own_namespaces() -> PathBuf {
     let mut batch = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     batch.stdin.take().unwrap().write_all(NODE.as_bytes()).unwrap();
     assert!(batch.wait().unwrap().success(), "ip -batch");
-    PathBuf::from("/sys/fs/bpf/sw-maps")
 }
 
 pub(crate) fn command(program: &str, arguments: &[&str]) -> String {
