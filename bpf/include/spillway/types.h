@@ -143,7 +143,7 @@ enum direction {
 
 enum conntrack_flags {
 	CONNTRACK_SEEN_REPLY = 1 << 0,
-	CONNTRACK_CLOSING = 1 << 1,  /* FIN of either side */
+	CONNTRACK_CLOSING = 1 << 1,  /* FIN of the side that sends this row's packets */
 	CONNTRACK_CLOSED = 1 << 2,   /* FIN of both sides, or RST */
 	CONNTRACK_EAST_WEST = 1 << 3, /* opened by a pod of this node; undone where it comes back to the pod */
 	CONNTRACK_SNAT = 1 << 4,     /* the backend is elsewhere: `nat` has the port */
