@@ -98,9 +98,11 @@ fn a_flow_is_closing_on_the_side_that_has_finished_and_closed_after_both() {
 
 #[test]
 fn a_reset_closes_a_flow_from_either_side() {
-    let mut flow = Flow::open(6);
-    flow.ask(&asked(RST));
-    assert_eq!(flow.flags().1, CONNTRACK_CLOSED);
+    {
+        let mut flow = Flow::open(6);
+        flow.ask(&asked(RST));
+        assert_eq!(flow.flags().1, CONNTRACK_CLOSED);
+    }
     let mut flow = Flow::open(6);
     flow.answer(RST | ACK);
     assert_eq!(flow.flags().0, CONNTRACK_CLOSED);
