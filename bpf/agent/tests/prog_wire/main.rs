@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use spillway_node::layout::{SCOPE_EXTERNAL, SCOPE_INTERNAL, WAY_NEIGHBOR, WAY_PASS, WAY_PEER};
 
 use crate::node::{Ends, FAMILIES, NODE_PORT, Node};
-use crate::place::Place;
+use crate::place::{Place, commands};
 
 /// Large enough for giants, retransmissions and windows to matter.
 const OCTETS: usize = 4 << 20;
@@ -28,10 +28,14 @@ fn end(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), port)
 }
 
-/// Both protocols, with the client's device computing checksums or not: then the receiver verifies them.
+/// Both protocols, with checksums computed by nobody (the devices promise to, and the receiver trusts them), by the sender,
+/// and by the node from the half that the sender left: of the last two the receiver verifies each.
 fn talks(from: &Place, to: SocketAddr, seen_as: &str) {
-    for offload in ["on", "off"] {
-        from.commands(&format!("ethtool -K eth0 tx {offload} >/dev/null"));
+    for (sender, node) in [("on", "on"), ("off", "on"), ("on", "off")] {
+        from.commands(&format!("ethtool -K eth0 tx {sender} >/dev/null"));
+        commands(&format!(
+            "for it in eth0 eth1 sw-pod; do ethtool -K $it tx {node} >/dev/null; done"
+        ));
         let seen = from.run(move || talk::transfer(to, OCTETS)).unwrap();
         assert_eq!(seen, seen_as.parse::<IpAddr>().unwrap(), "whom the pod sees");
         from.run(move || talk::ask(to, b"any question?")).unwrap();
