@@ -139,12 +139,12 @@ fn cost_of_connect() {
     let mut world = World::new();
     world.service(Udp, "10.96.0.1:53", &PODS_V4);
     let mut host = world.host();
-    host.ask("cost 10.96.0.1:53 500");
-    let (hit, miss) = (host.ask("cost 10.96.0.1:53 1000"), host.ask("cost 10.244.0.1:8080 1000"));
-    let miss_v6 = host.ask("cost [fd00:244::1]:8080 1000");
+    host.ask("cost 10.96.0.1:53 50");
+    let (hit, miss) = (host.ask("cost 10.96.0.1:53 50"), host.ask("cost 10.244.0.1:8080 50"));
+    let miss_v6 = host.ask("cost [fd00:244::1]:8080 50");
     world.unload();
-    let without = host.ask("cost 10.244.0.1:8080 1000");
-    let without_v6 = host.ask("cost [fd00:244::1]:8080 1000");
+    let without = host.ask("cost 10.244.0.1:8080 50");
+    let without_v6 = host.ask("cost [fd00:244::1]:8080 50");
     println!("hit {hit} ns, miss {miss} ns, without programs {without} ns");
     println!("IPv6: miss {miss_v6} ns, without programs {without_v6} ns");
 }

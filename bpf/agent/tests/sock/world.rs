@@ -30,8 +30,6 @@ pub(crate) const EADDRINUSE: &str = "errno 98";
 pub(crate) const EACCES: &str = "errno 13";
 pub(crate) const EPERM: &str = "errno 1";
 pub(crate) const ECONNABORTED: &str = "errno 103";
-/// The pod has ended its half already, so ECONNABORTED is not what a writer sees.
-pub(crate) const EPIPE: &str = "errno 32";
 /// Nothing came in time.
 pub(crate) const EAGAIN: &str = "errno 11";
 
