@@ -73,15 +73,15 @@ fn services_are_shown_as_cilium_shows_them() {
     assert_eq!(
         printed(services(&Names::default(), &ServiceFilter::default()), Format::Table),
         "\
-ID   Frontend              Service Type   Backend
-1    10.96.0.1:80          ClusterIP      1 => 10.0.1.9:8080 (terminating)
-                                          2 => 10.0.1.72:8080 (active)
-2    192.0.2.1:30645       NodePort       1 => 10.0.2.1:8080 (active)
-                                          2 => 10.0.2.2:8080 (active)
-2    192.0.2.1:30645/x     NodePort       1 => 10.0.2.2:8080 (active)
-10   198.51.100.7:80       LoadBalancer   1 => 10.0.1.9:8080 (terminating)
-                                          2 => 10.0.1.72:8080 (active)
-11   [2001:db8::1]:443     ExternalIP
+ID   Frontend            Service Type   Backend
+1    10.96.0.1:80        ClusterIP      1 => 10.0.1.9:8080 (terminating)
+                                        2 => 10.0.1.72:8080 (active)
+2    192.0.2.1:30645     NodePort       1 => 10.0.2.1:8080 (active)
+                                        2 => 10.0.2.2:8080 (active)
+2    192.0.2.1:30645/x   NodePort       1 => 10.0.2.2:8080 (active)
+10   198.51.100.7:80     LoadBalancer   1 => 10.0.1.9:8080 (terminating)
+                                        2 => 10.0.1.72:8080 (active)
+11   [2001:db8::1]:443   ExternalIP
 "
     );
 }
