@@ -153,7 +153,9 @@ impl Status {
             ("Warning", &self.warnings),
         ];
         for (name, lines) in lists {
-            lines.iter().for_each(|line| row(name, line));
+            for line in lines {
+                row(name, line);
+            }
         }
         text
     }
@@ -226,6 +228,8 @@ mod tests {
     #[test]
     fn times_are_short() {
         let times = [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_720, "1h2m"), (180_000, "2d2h")];
-        times.iter().for_each(|(seconds, text)| assert_eq!(short(*seconds), *text));
+        for (seconds, text) in times {
+            assert_eq!(short(seconds), text);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `xtask bench`: measures what was built for speed.
 
+mod connect;
 mod propagate;
 
 use std::ffi::OsString;
@@ -22,6 +23,11 @@ pub(crate) enum Bench {
     },
     /// How long a change in the API takes to the first packet on the new path. Some minutes.
     Propagate(propagate::Arguments),
+    /// What the node companion costs a connect(), its maps the node, and nftables beside it. A minute or two.
+    Connect(connect::Arguments),
+    /// The process that `connect` measures.
+    #[command(hide = true)]
+    ConnectLoop(connect::Loop),
 }
 
 /// The data plane is measured by a program of the release build, whatever the build of this one: it takes this
@@ -30,6 +36,8 @@ pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
     match bench {
         Bench::Packet { options } => packet(&options),
         Bench::Propagate(arguments) => propagate::run(&arguments),
+        Bench::Connect(arguments) => connect::run(&arguments),
+        Bench::ConnectLoop(arguments) => connect::in_the_loop(&arguments),
     }
 }
 

@@ -335,7 +335,7 @@ fn keys(ruleset: &str, map: &str) -> BTreeSet<String> {
     let start = format!("map {map} {{");
     let body = ruleset.split_once(&start).unwrap().1.split_once("\n\t}").unwrap().0;
     let Some((_, elements)) = body.split_once("elements = {") else { return BTreeSet::new() };
-    let entries = elements.trim_end().trim_end_matches('}').split(",");
+    let entries = elements.trim_end().trim_end_matches('}').split(',');
     entries.map(|entry| entry.split_once(" :").unwrap().0.trim().to_owned()).collect()
 }
 

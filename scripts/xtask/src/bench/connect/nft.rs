@@ -53,11 +53,21 @@ fn ruleset(services: u32, endpoints: u32) -> String {
     for number in 0..services {
         for at in 0..endpoints {
             let to = number * endpoints + at;
-            let _ = writeln!(text, "chain endpoint-{to} {{ udp dport 80 dnat to {}:8080 }}", endpoint(to));
+            let _ = writeln!(
+                text,
+                "chain endpoint-{to} {{ udp dport 80 dnat to {}:8080 }}",
+                endpoint(to)
+            );
         }
-        let _ = writeln!(text, "chain service-{number} {{ {} }}", verdicts(number * endpoints, endpoints));
+        let _ = writeln!(
+            text,
+            "chain service-{number} {{ {} }}",
+            verdicts(number * endpoints, endpoints)
+        );
     }
-    text.push_str("map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = {\n");
+    text.push_str(
+        "map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = {\n",
+    );
     for number in 0..services {
         let _ = writeln!(text, "{} . udp . 80 : goto service-{number},", service(number));
     }
