@@ -165,7 +165,6 @@ fn wire(client: &Place, near: &Place, far: &Place) {
         mount -t bpf bpf /sys/fs/bpf && mkdir -m 700 {MAPS}
         ip link set lo up
         sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=1
-        sysctl -q -w net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
         ip link add eth0 type veth peer name eth0 netns {}
         ip link add sw-pod type veth peer name eth0 netns {}
         ip link add eth1 type veth peer name eth0 netns {}
@@ -181,9 +180,11 @@ fn wire(client: &Place, near: &Place, far: &Place) {
     let inside = |addresses: &str, gateway: [&str; 2]| {
         format!(
             "ip link set lo up
-            sysctl -q -w net.ipv6.conf.eth0.accept_dad=0
             ip link set eth0 up
-            for address in {addresses}; do ip address add $address dev eth0; done
+            for address in {addresses}; do
+                case $address in *:*) dad=nodad ;; *) dad= ;; esac
+                ip address add $address dev eth0 $dad
+            done
             ip route add default via {}
             ip route add default via {}",
             gateway[0], gateway[1]
