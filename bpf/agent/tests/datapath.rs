@@ -14,17 +14,18 @@ mod world;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use aya::maps::{HashMap, Map, MapData, loaded_maps};
+use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
 use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs};
 use aya_obj::generated::bpf_attach_type::BPF_CGROUP_INET4_CONNECT;
 use spillway_node::datapath::{Datapath, DatapathError, TcAttach, Uninstalled, uninstall};
 use spillway_node::devices::{DeviceRef, Role};
-use spillway_node::layout::{Frontend, FrontendKey};
+use spillway_node::layout::{BACKEND_ACTIVE, Backend, Frontend, FrontendKey, SCOPE_INTERNAL};
 use spillway_node::pins::Direction;
 use world::{World, at_cgroup, at_clsact, at_tcx, detach_link, enter, run, veth};
 
@@ -48,6 +49,12 @@ fn attach_all(datapath: &mut Datapath, device: &DeviceRef, role: Role) {
 /// Our programs at a device, by either way of attaching.
 fn at_device(device: &str, direction: Direction) -> String {
     at_tcx(device, direction).join(" ") + &at_clsact(device, direction)
+}
+
+/// How often a program of ours is at a device.
+fn count(device: &str, direction: Direction, program: &str) -> usize {
+    let by_tcx = at_tcx(device, direction).iter().filter(|name| *name == program).count();
+    by_tcx + at_clsact(device, direction).matches(&format!("spillway-{program}")).count()
 }
 
 #[test]
@@ -81,8 +88,7 @@ fn the_next_agent_takes_over_maps_and_replaces_programs() {
         for (direction, program) in
             [(Direction::Ingress, "from_netdev"), (Direction::Egress, "to_netdev")]
         {
-            let found = at_device("sw-a", direction);
-            assert_eq!(found.matches(program).count(), 1, "{direction:?}: {found}");
+            assert_eq!(count("sw-a", direction, program), 1, "{tc_attach:?} {direction:?}");
         }
         assert!(second.check().is_empty());
         drop(second);
@@ -171,6 +177,15 @@ fn a_killed_agent_leaves_everything_at_work() {
     assert_eq!(world.at_cgroup(CONNECT4).len(), 1);
 }
 
+/// Ends the looking, also when an upgrade panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Looks at a hook as often as it can while `upgrades` run: the fewest and the most programs that were there.
 fn watched(look: impl Fn() -> usize + Send + Sync, upgrades: impl FnOnce()) -> (usize, usize) {
     let is_over = AtomicBool::new(false);
@@ -185,8 +200,8 @@ fn watched(look: impl Fn() -> usize + Send + Sync, upgrades: impl FnOnce()) -> (
                 looks.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let _over = Over(&is_over);
         upgrades();
-        is_over.store(true, Ordering::Relaxed);
     });
     assert!(looks.into_inner() > 20);
     (fewest.into_inner(), most.into_inner())
@@ -216,6 +231,56 @@ fn twenty_upgrades_leave_no_moment_without_a_program_nor_with_two() {
         uninstall(&world.pins()).unwrap();
         run("ip link del sw-a");
     }
+}
+
+/// A service whose one backend is a listener of this network namespace.
+fn serve(world: &World) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let backend = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let service: SocketAddr = "10.96.0.1:80".parse().unwrap();
+    let open = |name| MapData::from_pin(world.pins().map(name)).unwrap();
+    let mut backends: Array<_, Backend> = Array::try_from(Map::Array(open("backends"))).unwrap();
+    let row = Backend {
+        address: backend.ip().into(),
+        port: backend.port().into(),
+        state: BACKEND_ACTIVE,
+        service: 1,
+        ..Backend::default()
+    };
+    backends.set(1, row, 0).unwrap();
+    let mut choices: Array<_, u32> = Array::try_from(Map::Array(open("choices"))).unwrap();
+    choices.set(1, 1, 0).unwrap();
+    let key = FrontendKey {
+        address: service.ip().into(),
+        port: service.port().into(),
+        protocol: 6,
+        scope: SCOPE_INTERNAL,
+    };
+    let row = Frontend { id: 1, service: 1, first: 1, count: 1, ..Frontend::default() };
+    frontends(world).insert(key, row, 0).unwrap();
+    service
+}
+
+#[test]
+fn no_connect_fails_while_agents_replace_each_other() {
+    if !enter("no_connect_fails_while_agents_replace_each_other") {
+        return;
+    }
+    let world = World::new();
+    let mut first = world.load(TcAttach::Auto);
+    let service = serve(&world);
+    world.join();
+    TcpStream::connect(service).expect_err("nothing is attached yet");
+    first.attach_sockets().unwrap();
+    drop(first);
+    let connect = || usize::from(TcpStream::connect(service).is_ok());
+    let upgrade = |_| {
+        let mut next = world.load(TcAttach::Auto);
+        next.attach_sockets().unwrap();
+        next.settle().unwrap();
+    };
+    assert_eq!(watched(connect, || (0..20).for_each(upgrade)), (1, 1));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::error::DatapathError;
 use super::sys;
@@ -21,13 +23,25 @@ pub(super) fn prepare(pins: &Pins) -> Result<(File, Option<PathBuf>), DatapathEr
     Ok((lock, mounted))
 }
 
-/// Waits for nobody: a second agent would attach what the first detaches.
+/// How long the last agent may take to end: its lock lives until its last thread, and whatever it has just forked, is gone.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// A second agent would attach what the first detaches.
 pub(super) fn lock(root: &Path) -> Result<File, DatapathError> {
     let folder = File::open(root).map_err(DatapathError::path(root, "open"))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(TryLockError::WouldBlock) => Err(DatapathError::Busy { root: root.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(DatapathError::path(root, "lock")(error)),
+    let end = Instant::now() + LOCK_WAIT;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(DatapathError::Busy { root: root.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(DatapathError::path(root, "lock")(error));
+            }
+        }
     }
 }
 

@@ -65,6 +65,11 @@ impl World {
         Datapath::load(&self.settings(tc_attach)).unwrap()
     }
 
+    /// Puts this process into the cgroup, so that its sockets get the programs.
+    pub(crate) fn join(&self) {
+        fs::write(self.cgroup.join("cgroup.procs"), "0").unwrap();
+    }
+
     /// Programs at a hook of the cgroup, by their numbers.
     pub(crate) fn at_cgroup(&self, attach_type: u32) -> Vec<u32> {
         at_cgroup(&File::open(&self.cgroup).unwrap(), attach_type)
@@ -75,6 +80,7 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.folder.join("bpf")).status();
         let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::write(cgroup_root().join("cgroup.procs"), "0");
         let _ = fs::remove_dir(&self.cgroup);
     }
 }
