@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aya::maps::MapError;
-use spillway_control::settings::node::{self as settings, Delivery, NodeSettings};
+use spillway_control::settings::node::{Delivery, NodeSettings};
 
-use crate::datapath::{Datapath, DatapathError, DatapathSettings, MapSizes, TcAttach};
-use crate::devices::{DeviceRef, DeviceRules, DeviceView, Role};
+use crate::datapath::{Datapath, DatapathError, DatapathSettings};
+use crate::devices::{DeviceRef, DeviceView, Role, Rules};
 use crate::layout;
 use crate::maps::Maps;
 use crate::pins::Pins;
@@ -151,26 +151,11 @@ impl Attachments {
 /// # Errors
 /// See [`Datapath::load`].
 pub fn load(settings: &NodeSettings) -> Result<Datapath, DatapathError> {
-    let sizes = settings.maps;
     Datapath::load(&DatapathSettings {
         pins: Pins::new(&settings.datapath.pins),
         cgroup: settings.datapath.cgroup.clone(),
-        sizes: MapSizes {
-            frontends: sizes.frontends,
-            choices: sizes.choices,
-            backends: sizes.backends,
-            affinity: sizes.affinity,
-            conntrack: sizes.conntrack,
-            nat: sizes.nat,
-            source_ranges: sizes.source_ranges,
-            clients: sizes.clients,
-            devices: sizes.devices,
-        },
-        tc_attach: match settings.datapath.tc_attach {
-            settings::TcAttach::Auto => TcAttach::Auto,
-            settings::TcAttach::Tcx => TcAttach::Tcx,
-            settings::TcAttach::Clsact => TcAttach::Clsact,
-        },
+        sizes: settings.maps,
+        tc_attach: settings.datapath.tc_attach,
     })
 }
 
@@ -183,7 +168,6 @@ pub fn adjust(delivery: Delivery) -> impl Fn(layout::Device) -> layout::Device {
 }
 
 /// Which devices are what.
-pub fn rules(settings: &NodeSettings, node_addresses: &[IpAddr]) -> DeviceRules {
-    let netdev = settings.devices.netdevs.iter().map(ToString::to_string).collect();
-    DeviceRules { netdev, node_addresses: node_addresses.to_vec() }
+pub fn rules(settings: &NodeSettings, node_addresses: &[IpAddr]) -> Rules {
+    Rules { devices: settings.devices.clone(), node_addresses: node_addresses.to_vec() }
 }

@@ -40,7 +40,8 @@ use std::path::PathBuf;
 use aya_obj::generated::bpf_attach_type;
 
 pub use error::DatapathError;
-pub use features::{Features, TcAttach};
+pub use features::Features;
+pub use spillway_control::settings::node::{MapSizes, TcAttach};
 pub use uninstall::{Uninstalled, uninstall};
 
 use crate::devices::netlink::Netlink;
@@ -52,52 +53,21 @@ use maps::{Grown, Plan};
 use programs::Programs;
 use sys::Target;
 
-/// Entries of the maps whose size is a matter of taste. The defaults are those of `maps.h`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct MapSizes {
-    pub frontends: u32,
-    pub choices: u32,
-    pub backends: u32,
-    pub affinity: u32,
-    pub conntrack: u32,
-    pub nat: u32,
-    pub source_ranges: u32,
-    pub clients: u32,
-    pub devices: u32,
-}
-
-impl Default for MapSizes {
-    fn default() -> Self {
-        Self {
-            frontends: 65_536,
-            choices: 262_144,
-            backends: 65_536,
-            affinity: 65_536,
-            conntrack: 131_072,
-            nat: 131_072,
-            source_ranges: 16_384,
-            clients: 4096,
-            devices: 1024,
-        }
-    }
-}
-
-impl MapSizes {
-    /// `None`: a map whose size the program gives.
-    fn of(&self, map: &str) -> Option<u32> {
-        Some(match map {
-            "frontends" => self.frontends,
-            "choices" => self.choices,
-            "backends" => self.backends,
-            "affinity" => self.affinity,
-            "conntrack" => self.conntrack,
-            "nat" => self.nat,
-            "source_ranges" => self.source_ranges,
-            "clients" => self.clients,
-            "devices" => self.devices,
-            _ => return None,
-        })
-    }
+/// `None`: a map whose size the program gives.
+fn entries(sizes: &MapSizes, map: &str) -> Option<u32> {
+    Some(match map {
+        "frontends" => sizes.frontends,
+        "choices" => sizes.choices,
+        "backends" => sizes.backends,
+        "source_ranges" => sizes.source_ranges,
+        "clients" => sizes.clients,
+        "devices" => sizes.devices,
+        "affinity" => sizes.affinity,
+        "conntrack" => sizes.conntrack,
+        "nat" => sizes.nat,
+        "events" => sizes.events_bytes,
+        _ => return None,
+    })
 }
 
 /// What [`Datapath::load`] wants to know.
@@ -247,11 +217,17 @@ impl Datapath {
     }
 
     /// Attaches the programs of a role to both directions of a device, in place of what was there of ours.
+    ///
+    /// A device that refuses keeps what it has, and [`Datapath::check`] tries again; one that is gone is forgotten.
     pub fn attach_device(&mut self, device: &DeviceRef, role: Role) -> Result<(), DatapathError> {
-        for direction in Direction::ALL {
-            self.attach_direction(device, role, direction)?;
-        }
         self.devices.insert(device.ifindex, (device.clone(), role));
+        for direction in Direction::ALL {
+            let attached = self.attach_direction(device, role, direction);
+            if attached.as_ref().is_err_and(is_gone) {
+                self.devices.remove(&device.ifindex);
+            }
+            attached?;
+        }
         Ok(())
     }
 
@@ -283,6 +259,9 @@ impl Datapath {
         let program = self.programs.device(role, direction)?;
         clsact::attach(&mut self.netlink, ifindex, direction, &program).map_err(failed)?;
         // A link that was pinned here goes, after its successor came.
+        if links::state(hook).map_err(failed)? != State::NoLink {
+            links::end(&pin).map_err(failed)?;
+        }
         links::put(program.fd, &pin).map_err(failed)
     }
 
@@ -457,7 +436,7 @@ fn note(name: &str, wanted: u32, plan: Plan) -> Option<String> {
     match plan {
         Plan::Keep | Plan::Fresh { takes_place: false } => None,
         Plan::Fresh { takes_place: true } => {
-            Some(format!("map {name}: what was pinned is of another kind; made anew"))
+            Some(format!("map {name}: what was pinned is of no use (kind or size); made anew"))
         }
         Plan::KeepLarger(entries) => Some(format!(
             "map {name}: {wanted} entries are wanted, the pinned one has {entries} and is kept; uninstall first to have \

@@ -5,13 +5,13 @@
 //! ```
 //! | role | which | programs |
 //! |---|---|---|
-//! | netdev | named by the rules; else those of the default routes and of the node's InternalIPs | from-netdev, to-netdev |
-//! | pod | a veth or netkit whose other end is in another network namespace, and that is no netdev | from-container, to-container |
+//! | netdev | named by the settings; else those of the default routes and of the node's InternalIPs | from-netdev, to-netdev |
+//! | pod | named by the settings; else a veth or netkit whose other end is in another network namespace, and that is no netdev | from-container, to-container |
 //!
 //! | way to a pod | device that the kernel's route names |
 //! |---|---|
 //! | peer | such a veth itself |
-//! | neighbor | a bridge that has such veths as ports |
+//! | neighbor | a bridge that has pods' devices as ports; a pod's device of another kind, such as the tap of a VM |
 //! | pass | ipvlan, macvlan: the pod's end is in another namespace and has no host end to redirect to |
 //! | none | everything else: what is behind it is not a pod of this node |
 
@@ -23,6 +23,7 @@ mod watch;
 use std::net::IpAddr;
 
 pub use classify::{Link, Snapshot, classify};
+pub use spillway_control::settings::node::{DeviceRules, Pattern};
 pub use watch::{Devices, DevicesError};
 
 use crate::layout;
@@ -80,12 +81,12 @@ pub enum Kind {
     Other(String),
 }
 
-/// Which devices have the role netdev.
+/// What decides about roles and ways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceRules {
-    /// Names, in which `*` stands for anything. Empty: found by the default routes and `node_addresses`.
-    pub netdev: Vec<String>,
-    /// The node's InternalIPs.
+pub struct Rules {
+    /// `[devices]` of the settings.
+    pub devices: DeviceRules,
+    /// The node's InternalIPs: what carries them is a netdev, unless the settings name those.
     pub node_addresses: Vec<IpAddr>,
 }
 

@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
-use aya::programs::{SchedClassifier, TcAttachType, loaded_links, loaded_programs};
+use aya::programs::tc::{NlOptions, TcAttachOptions, TcHandle};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, loaded_links, loaded_programs};
 use aya_obj::generated::bpf_attach_type::BPF_CGROUP_INET4_CONNECT;
 use spillway_node::datapath::{Datapath, DatapathError, TcAttach, Uninstalled, uninstall};
 use spillway_node::devices::{DeviceRef, Role};
@@ -207,6 +208,27 @@ fn watched(look: impl Fn() -> usize + Send + Sync, upgrades: impl FnOnce()) -> (
     (fewest.into_inner(), most.into_inner())
 }
 
+/// The same of `from_container` at a device. Filters are listed by a shell beside: the end of a child is a signal, and
+/// many signals keep the kernel from ever loading a program.
+fn watched_device(device: &str, tc_attach: TcAttach, upgrades: impl FnOnce()) -> (usize, usize) {
+    if tc_attach == TcAttach::Tcx {
+        return watched(|| count(device, Direction::Ingress, "from_container"), upgrades);
+    }
+    let look = format!("while :; do tc filter show dev {device} ingress; echo END; done");
+    let mut shell = Command::new("sh").args(["-c", &look]).stdout(Stdio::piped()).spawn().unwrap();
+    let output = shell.stdout.take().unwrap();
+    let reader = thread::spawn(move || std::io::read_to_string(output).unwrap());
+    upgrades();
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    let listed = reader.join().unwrap();
+    let mut looks: Vec<_> = listed.split("END\n").collect();
+    looks.pop();
+    assert!(looks.len() > 20);
+    let counts = || looks.iter().map(|look| look.matches("spillway-from_container").count());
+    (counts().min().unwrap(), counts().max().unwrap())
+}
+
 #[test]
 fn twenty_upgrades_leave_no_moment_without_a_program_nor_with_two() {
     if !enter("twenty_upgrades_leave_no_moment_without_a_program_nor_with_two") {
@@ -218,15 +240,13 @@ fn twenty_upgrades_leave_no_moment_without_a_program_nor_with_two() {
         attach_all(&mut world.load(tc_attach), &device, Role::Pod);
         let cgroup = File::open(&world.cgroup).unwrap();
         let look = || at_cgroup(&cgroup, CONNECT4).len();
-        let at_the_device =
-            || at_device("sw-a", Direction::Ingress).matches("from_container").count();
         let upgrade = || {
             let mut next = world.load(tc_attach);
             attach_all(&mut next, &device, Role::Pod);
             next.settle().unwrap();
         };
         assert_eq!(watched(look, || (0..10).for_each(|_| upgrade())), (1, 1), "{tc_attach:?}");
-        let seen = watched(at_the_device, || (0..10).for_each(|_| upgrade()));
+        let seen = watched_device("sw-a", tc_attach, || (0..10).for_each(|_| upgrade()));
         assert_eq!(seen, (1, 1), "{tc_attach:?}");
         uninstall(&world.pins()).unwrap();
         run("ip link del sw-a");
@@ -420,7 +440,7 @@ fn settling_ends_roles_that_the_last_agent_gave() {
     }
 }
 
-/// A program of somebody else at the same hooks of a device.
+/// A program of somebody else at the same hooks of a device, by both ways.
 fn foreign(device: &str) -> aya::Ebpf {
     let mut loader = aya::EbpfLoader::new();
     loader.default_map_pin_directory("/sys/fs/bpf/sw-foreign");
@@ -428,11 +448,12 @@ fn foreign(device: &str) -> aya::Ebpf {
     let program: &mut SchedClassifier =
         object.program_mut("to_container").unwrap().try_into().unwrap();
     program.load().unwrap();
-    let at = TcAttachType::Ingress;
-    let order = aya::programs::LinkOrder::default();
-    program
-        .attach_with_options(device, at, aya::programs::tc::TcAttachOptions::TcxOrder(order))
-        .unwrap();
+    let filter = NlOptions { priority: 1, handle: TcHandle::new(0, 1), classid: None };
+    for options in
+        [TcAttachOptions::TcxOrder(LinkOrder::default()), TcAttachOptions::Netlink(filter)]
+    {
+        program.attach_with_options(device, TcAttachType::Ingress, options).unwrap();
+    }
     object
 }
 
@@ -445,9 +466,8 @@ fn others_programs_at_the_same_hooks_are_left_alone() {
     let device = veth("sw-a");
     run("mount -t bpf bpffs /sys/fs/bpf");
     fs::create_dir("/sys/fs/bpf/sw-foreign").unwrap();
-    let others = foreign("sw-a");
     run("tc qdisc add dev sw-a clsact");
-    run("tc filter add dev sw-a ingress prio 1 matchall action pass");
+    let others = foreign("sw-a");
     let mut datapath = world.load(TcAttach::Tcx);
     datapath.attach_device(&device, Role::Netdev).unwrap();
     assert_eq!(at_tcx("sw-a", Direction::Ingress), ["from_netdev", "to_container"], "ours first");
@@ -459,7 +479,7 @@ fn others_programs_at_the_same_hooks_are_left_alone() {
     let done = uninstall(&world.pins()).unwrap();
     assert_eq!((done.filters, done.qdiscs), (2, 0));
     assert_eq!(at_tcx("sw-a", Direction::Ingress), ["to_container"]);
-    assert!(at_clsact("sw-a", Direction::Ingress).contains("matchall"));
+    assert!(at_clsact("sw-a", Direction::Ingress).contains("handle 0x1 to_container"));
     drop(others);
 }
 
@@ -474,7 +494,7 @@ fn uninstall_leaves_nothing() {
         let before = kernel_objects();
         let mut datapath = world.load(tc_attach);
         attach_all(&mut datapath, &device, Role::Netdev);
-        let ours: BTreeSet<_> = our_objects(&world, &datapath);
+        let ours: BTreeSet<_> = our_objects(&world);
         drop(datapath);
         assert!(ours.is_disjoint(&before) && ours.is_subset(&kernel_objects()));
         let done = uninstall(&world.pins()).unwrap();
@@ -501,7 +521,7 @@ fn kernel_objects() -> BTreeSet<Object> {
 }
 
 /// Others load programs on this machine too: only what is at our places is ours.
-fn our_objects(world: &World, _loaded: &Datapath) -> BTreeSet<Object> {
+fn our_objects(world: &World) -> BTreeSet<Object> {
     let mut ours = BTreeSet::new();
     for map in fs::read_dir(world.pins().maps()).unwrap() {
         let map = MapData::from_pin(map.unwrap().path()).unwrap();
@@ -511,6 +531,8 @@ fn our_objects(world: &World, _loaded: &Datapath) -> BTreeSet<Object> {
         let maps = program.map_ids().unwrap().unwrap_or_default();
         if maps.iter().any(|&map| ours.contains(&("map", map))) {
             ours.insert(("program", program.id()));
+            // Those of its constants too, which nobody pins.
+            ours.extend(maps.into_iter().map(|map| ("map", map)));
         }
     }
     for link in loaded_links().filter_map(Result::ok) {

@@ -1,5 +1,5 @@
 //! Devices of a real network namespace.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "datapath/world.rs"]
@@ -8,7 +8,7 @@ mod world;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use spillway_node::devices::{Device, DeviceRules, DeviceView, Devices, Kind, Role, Way};
+use spillway_node::devices::{Device, DeviceView, Devices, Kind, Role, Rules, Way};
 use tokio::runtime::{Builder, Runtime};
 use world::{enter, run};
 
@@ -69,7 +69,7 @@ fn devices_of_a_node_get_their_roles_and_ways() {
     run("ip link add br9 type bridge");
 
     let view = runtime().block_on(async {
-        let devices = Devices::start(DeviceRules::default()).unwrap();
+        let devices = Devices::start(Rules::default()).unwrap();
         devices.view().borrow().clone()
     });
     let is = |name, kind, role, way| {
@@ -103,7 +103,7 @@ fn a_pod_that_comes_or_goes_is_seen_within_100_ms() {
     }
     let pod = Pod::start();
     runtime().block_on(async {
-        let devices = Devices::start(DeviceRules::default()).unwrap();
+        let devices = Devices::start(Rules::default()).unwrap();
         let mut view = devices.view();
         let is_there = |view: &DeviceView| {
             view.devices.iter().any(|d| d.device.name == "veth1" && d.role == Some(Role::Pod))
@@ -132,7 +132,7 @@ fn the_view_changes_only_when_something_did_and_follows_the_nodes_addresses() {
     run("ip link set eth7 up");
     run("ip addr add 198.51.100.10/24 dev eth7");
     runtime().block_on(async {
-        let devices = Devices::start(DeviceRules::default()).unwrap();
+        let devices = Devices::start(Rules::default()).unwrap();
         let mut view = devices.view();
         assert_eq!(find(&view.borrow_and_update(), "eth7").role, None);
         // News of a change that matters to nobody.
@@ -155,10 +155,10 @@ fn a_storm_of_news_ends_with_the_truth() {
         return;
     }
     runtime().block_on(async {
-        let devices = Devices::start(DeviceRules::default()).unwrap();
+        let devices = Devices::start(Rules::default()).unwrap();
         let mut view = devices.view();
-        let batch: String =
-            (0..150).map(|i| format!("link add v{i} type veth peer name w{i}\n")).collect();
+        let pairs = (0..150).map(|i| format!("link add v{i} type veth peer name w{i}"));
+        let batch = pairs.collect::<Vec<_>>().join("\n");
         let file = std::env::temp_dir().join(format!("sw-storm-{}", std::process::id()));
         std::fs::write(&file, batch).unwrap();
         run(&format!("ip -batch {}", file.display()));

@@ -9,22 +9,12 @@ use aya::programs::{ProgramType, SchedClassifier};
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::util::KernelVersion;
 
+use spillway_control::settings::node::TcAttach;
+
 use super::error::DatapathError;
 
 /// The oldest kernel whose programs can be ours: `bpf_redirect_peer` and `bpf_redirect_neigh` came with it.
 const KERNEL_MIN: KernelVersion = KernelVersion::new(5, 10, 0);
-
-/// How tc programs are to be attached.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub enum TcAttach {
-    /// TCX if the kernel has it.
-    #[default]
-    Auto,
-    /// Links at the device (kernel 6.6).
-    Tcx,
-    /// Filters of a clsact qdisc.
-    Clsact,
-}
 
 /// What this kernel has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use aya_obj::generated::bpf_attach_type;
 
@@ -80,8 +81,32 @@ pub(super) fn attach(hook: Hook<'_>, program: &Loaded<'_>) -> io::Result<()> {
     {
         return sys::update(fd.as_fd(), program.fd);
     }
-    let link = sys::link(program.fd, hook.target, hook.attach_type)?;
-    put(link.as_fd(), hook.pin)
+    let link = make(hook, program)?;
+    put(link.as_fd(), hook.pin)?;
+    if let Some(fd) = held
+        && sys::kind(fd.as_fd())? == Pinned::Link
+    {
+        // At another cgroup; without its pin the kernel would end it too, but later. One that is detached stays so.
+        let _ = sys::detach(fd.as_fd());
+    }
+    Ok(())
+}
+
+/// How long the kernel may take to end a link whose pin was removed: that is done by a worker of its own.
+const END_WAIT: Duration = Duration::from_secs(1);
+const END_PAUSE: Duration = Duration::from_millis(5);
+
+/// A device does not take a program twice, not even where the first is about to go.
+fn make(hook: Hook<'_>, program: &Loaded<'_>) -> io::Result<OwnedFd> {
+    let end = Instant::now() + END_WAIT;
+    loop {
+        match sys::link(program.fd, hook.target, hook.attach_type) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && Instant::now() < end => {
+                thread::sleep(END_PAUSE);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Pins at `path`, in the place of what may be pinned there.

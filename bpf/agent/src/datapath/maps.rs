@@ -5,7 +5,7 @@
 //! | nothing | made | none: [`Plan::Fresh`] |
 //! | of the kind wanted, and as large or larger | kept | all; larger is told, for it takes memory |
 //! | of the kind wanted, but smaller | a larger one beside it takes its place when the programs have loaded | copied; those that packets wrote until the last program was switched, by [`Grown::catch_up`] |
-//! | of another kind | a new one takes its place | none: [`Plan::Fresh`]; the old one lives as long as programs use it |
+//! | of another kind, or a ring of another size | a new one takes its place | none: [`Plan::Fresh`]; the old one lives as long as programs use it |
 //!
 //! Rows refer to each other by index and id, and so a map that grows keeps its rows as they are. Until its program is
 //! switched, a reader sees the old map, which stays as it was.
@@ -18,7 +18,7 @@ use aya_obj::Object;
 use aya_obj::generated::bpf_map_type;
 
 use super::error::DatapathError;
-use super::{MapSizes, folder, sys};
+use super::{MapSizes, entries, folder, sys};
 use crate::pins::Pins;
 
 /// A map as the programs need it.
@@ -48,7 +48,10 @@ pub(super) enum Plan {
 impl Plan {
     pub(super) fn decide(wanted: Wanted, pinned: Option<Wanted>) -> Self {
         let Some(pinned) = pinned else { return Self::Fresh { takes_place: false } };
-        if (Wanted { entries: wanted.entries, ..pinned }) != wanted {
+        let is_alike = (Wanted { entries: wanted.entries, ..pinned }) == wanted;
+        // A ring has no rows that could be copied: what nobody has read yet is lost.
+        let is_ring = wanted.kind == bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
+        if !is_alike || (is_ring && pinned.entries != wanted.entries) {
             return Self::Fresh { takes_place: true };
         }
         match pinned.entries.cmp(&wanted.entries) {
@@ -88,7 +91,7 @@ pub(super) fn plan(
                 key_bytes: map.key_size(),
                 value_bytes: map.value_size(),
                 flags: map.map_flags(),
-                entries: sizes.of(name).unwrap_or(map.max_entries()),
+                entries: entries(sizes, name).unwrap_or(map.max_entries()),
             };
             let path = pins.map(name);
             // Left over by an agent that died.
@@ -204,6 +207,17 @@ mod tests {
         assert_eq!(sized(8), Plan::Keep);
         assert_eq!(sized(9), Plan::KeepLarger(9));
         assert_eq!(sized(7), Plan::Grow(7));
+    }
+
+    #[test]
+    fn a_ring_of_another_size_is_made_anew() {
+        let kind = bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
+        let ring = Wanted { kind, ..WANTED };
+        assert_eq!(Plan::decide(ring, Some(ring)), Plan::Keep);
+        for entries in [4, 16] {
+            let pinned = Some(Wanted { entries, ..ring });
+            assert_eq!(Plan::decide(ring, pinned), Plan::Fresh { takes_place: true });
+        }
     }
 
     #[test]

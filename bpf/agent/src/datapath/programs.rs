@@ -2,6 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "enums of aya, of which three kinds are ours")]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::programs::{Program, ProgramError};
@@ -128,7 +129,21 @@ fn load_object(
     Ok(loaded)
 }
 
+/// Loads that the kernel may give up because a signal came (EAGAIN), as libbpf has it.
+const LOADS_MAX: usize = 5;
+
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    for _ in 1..LOADS_MAX {
+        match load_once(program) {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+    }
+    load_once(program)
+}
+
+fn load_once(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSock(program) => program.load(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Device, DeviceRef, DeviceRules, DeviceView, Kind, NodeAddress, Role, Way};
+use super::{Device, DeviceRef, DeviceView, Kind, NodeAddress, Pattern, Role, Rules, Way};
 
 /// A device as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,35 +25,29 @@ pub struct Snapshot {
 }
 
 /// Gives every device its role and way.
-pub fn classify(snapshot: &Snapshot, rules: &DeviceRules) -> DeviceView {
-    let netdevs = netdevs(snapshot, rules);
-    let is_pod = |link: &Link| {
-        link.kind == Kind::Veth && link.is_peer_elsewhere && !netdevs.contains(&link.device.ifindex)
-    };
-    let pod_bridges: HashSet<u32> =
-        snapshot.links.iter().filter(|link| is_pod(link)).filter_map(|link| link.master).collect();
+pub fn classify(snapshot: &Snapshot, rules: &Rules) -> DeviceView {
+    let bridges: HashSet<u32> = snapshot
+        .links
+        .iter()
+        .filter(|link| link.kind == Kind::Bridge)
+        .map(|link| link.device.ifindex)
+        .collect();
+    let bridge_of = |link: &Link| link.master.filter(|master| bridges.contains(master));
+    let pod_bridges: HashSet<u32> = snapshot
+        .links
+        .iter()
+        .filter(|link| role(link, snapshot, rules) == Some(Role::Pod))
+        .filter_map(bridge_of)
+        .collect();
     let device = |link: &Link| {
-        let is_netdev = netdevs.contains(&link.device.ifindex);
-        let role = if is_netdev {
-            Some(Role::Netdev)
-        } else if is_pod(link) {
-            Some(Role::Pod)
-        } else {
-            None
-        };
-        let way = match link.kind {
+        let role = role(link, snapshot, rules);
+        let way = match role {
+            Some(Role::Netdev) => None,
             // A port is never what a route names: its bridge is.
-            Kind::Veth if is_pod(link) && link.master.is_none() => Some(Way::Peer),
-            Kind::Bridge if pod_bridges.contains(&link.device.ifindex) => Some(Way::Neighbor),
-            Kind::IpVlan | Kind::MacVlan if !is_netdev => Some(Way::Pass),
-            Kind::Loopback
-            | Kind::Physical
-            | Kind::Veth
-            | Kind::Bridge
-            | Kind::Vxlan
-            | Kind::IpVlan
-            | Kind::MacVlan
-            | Kind::Other(_) => None,
+            Some(Role::Pod) => bridge_of(link).is_none().then(|| way_of_pod(link)),
+            None if is_any(&rules.devices.exclude, link) => None,
+            None if pod_bridges.contains(&link.device.ifindex) => Some(Way::Neighbor),
+            None => matches!(link.kind, Kind::IpVlan | Kind::MacVlan).then_some(Way::Pass),
         };
         Device { device: link.device.clone(), kind: link.kind.clone(), role, way }
     };
@@ -67,38 +61,55 @@ pub fn classify(snapshot: &Snapshot, rules: &DeviceRules) -> DeviceView {
     view
 }
 
-fn netdevs(snapshot: &Snapshot, rules: &DeviceRules) -> HashSet<u32> {
-    let is_netdev = |link: &&Link| {
-        let ifindex = link.device.ifindex;
-        if !rules.netdev.is_empty() {
-            return rules.netdev.iter().any(|pattern| matches(pattern, &link.device.name));
-        }
-        // An InternalIP on `lo` (a node that announces itself by BGP) is reached by other devices.
-        link.kind != Kind::Loopback
-            && (snapshot.default_routes.contains(&ifindex)
-                || snapshot.addresses.iter().any(|address| {
-                    address.ifindex == ifindex && rules.node_addresses.contains(&address.address)
-                }))
+fn role(link: &Link, snapshot: &Snapshot, rules: &Rules) -> Option<Role> {
+    if is_any(&rules.devices.exclude, link) {
+        return None;
+    }
+    if is_netdev(link, snapshot, rules) {
+        return Some(Role::Netdev);
+    }
+    let is_pod = if rules.devices.pods.is_empty() {
+        link.kind == Kind::Veth && link.is_peer_elsewhere
+    } else {
+        is_any(&rules.devices.pods, link)
     };
-    snapshot.links.iter().filter(is_netdev).map(|link| link.device.ifindex).collect()
+    is_pod.then_some(Role::Pod)
 }
 
-/// `*` stands for any text, also none.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(start) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = name.find(part) else { return false };
-        name = name.get(at + part.len()..).unwrap_or_default();
+fn is_netdev(link: &Link, snapshot: &Snapshot, rules: &Rules) -> bool {
+    if !rules.devices.netdevs.is_empty() {
+        return is_any(&rules.devices.netdevs, link);
     }
-    name.ends_with(end)
+    let ifindex = link.device.ifindex;
+    // An InternalIP on `lo` (a node that announces itself by BGP) is reached by other devices.
+    link.kind != Kind::Loopback
+        && (snapshot.default_routes.contains(&ifindex)
+            || snapshot.addresses.iter().any(|address| {
+                address.ifindex == ifindex && rules.node_addresses.contains(&address.address)
+            }))
+}
+
+fn is_any(patterns: &[Pattern], link: &Link) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(&link.device.name))
+}
+
+fn way_of_pod(link: &Link) -> Way {
+    match link.kind {
+        Kind::Veth if link.is_peer_elsewhere => Way::Peer,
+        Kind::IpVlan | Kind::MacVlan => Way::Pass,
+        Kind::Loopback
+        | Kind::Physical
+        | Kind::Veth
+        | Kind::Bridge
+        | Kind::Vxlan
+        | Kind::Other(_) => Way::Neighbor,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::DeviceRules;
 
     fn link(ifindex: u32, name: &str, kind: Kind) -> Link {
         let device = DeviceRef { ifindex, name: name.to_owned() };
@@ -139,30 +150,39 @@ mod tests {
         }
     }
 
-    fn roles(snapshot: &Snapshot, rules: &DeviceRules) -> Vec<(u32, Role)> {
+    fn roles(snapshot: &Snapshot, rules: &Rules) -> Vec<(u32, Role)> {
         classify(snapshot, rules).roles().map(|(device, role)| (device.ifindex, role)).collect()
     }
 
-    fn named(netdev: &[&str]) -> DeviceRules {
-        let netdev = netdev.iter().map(|&name| name.to_owned()).collect();
-        DeviceRules { netdev, ..DeviceRules::default() }
+    fn patterns(names: &[&str]) -> Vec<Pattern> {
+        names.iter().map(|&name| Pattern::new(name.to_owned())).collect()
+    }
+
+    fn named(netdevs: &[&str], pods: &[&str], exclude: &[&str]) -> Rules {
+        let [netdevs, pods, exclude] = [netdevs, pods, exclude].map(patterns);
+        Rules { devices: DeviceRules { netdevs, pods, exclude }, ..Rules::default() }
+    }
+
+    fn ways(rules: &Rules) -> Vec<(u32, Way)> {
+        let view = classify(&node(), rules);
+        view.devices.iter().filter_map(|d| Some((d.device.ifindex, d.way?))).collect()
     }
 
     const PODS: [(u32, Role); 2] = [(6, Role::Pod), (7, Role::Pod)];
 
     #[test]
     fn the_world_is_behind_the_default_route_and_the_internal_ip() {
-        let rules = DeviceRules::default();
+        let rules = Rules::default();
         assert_eq!(roles(&node(), &rules), [&[(2, Role::Netdev)][..], &PODS].concat());
         let node_addresses = vec!["198.51.100.10".parse().unwrap(), "127.0.0.1".parse().unwrap()];
-        let rules = DeviceRules { node_addresses, ..rules };
+        let rules = Rules { node_addresses, ..rules };
         let both = [(2, Role::Netdev), (3, Role::Netdev)];
         assert_eq!(roles(&node(), &rules), [&both[..], &PODS].concat(), "but never lo");
     }
 
     #[test]
     fn names_take_the_place_of_what_is_found_and_may_be_tunnels() {
-        let rules = named(&["eth1", "vxlan*"]);
+        let rules = named(&["eth1", "vxlan*"], &[], &[]);
         let both = [(3, Role::Netdev), (4, Role::Netdev)];
         assert_eq!(roles(&node(), &rules), [&both[..], &PODS].concat());
     }
@@ -172,23 +192,46 @@ mod tests {
         // As in a node that is itself a container: its eth0 is a veth.
         let mut snapshot = node();
         snapshot.default_routes = vec![7];
-        let view = classify(&snapshot, &DeviceRules::default());
+        let view = classify(&snapshot, &Rules::default());
         let device = view.devices.iter().find(|device| device.device.ifindex == 7).unwrap();
         assert_eq!((device.role, device.way), (Some(Role::Netdev), None));
     }
 
     #[test]
     fn ways_follow_from_what_a_route_to_a_pod_names() {
-        let view = classify(&node(), &DeviceRules::default());
-        let ways: Vec<_> =
-            view.devices.iter().filter_map(|d| Some((d.device.ifindex, d.way?))).collect();
         let want = [(5, Way::Neighbor), (7, Way::Peer), (10, Way::Pass), (11, Way::Pass)];
-        assert_eq!(ways, want, "no port, no bridge without pods, no tunnel, no uplink");
+        assert_eq!(ways(&Rules::default()), want, "no port, no empty bridge, no tunnel, no uplink");
+    }
+
+    #[test]
+    fn pods_may_be_named_such_as_the_tap_of_a_vm() {
+        let rules = named(&[], &["tun*", "cali*"], &[]);
+        assert_eq!(roles(&node(), &rules)[1..], [(7, Role::Pod), (12, Role::Pod)]);
+        let want = [(7, Way::Peer), (10, Way::Pass), (11, Way::Pass), (12, Way::Neighbor)];
+        assert_eq!(ways(&rules), want, "and no bridge of pods that are none");
+    }
+
+    #[test]
+    fn what_is_excluded_is_left_alone_whatever_else_is_said() {
+        let rules = named(&["eth*"], &[], &["eth1", "vetha", "ipvl"]);
+        assert_eq!(roles(&node(), &rules), [(2, Role::Netdev), (7, Role::Pod)]);
+        assert_eq!(ways(&rules), [(7, Way::Peer), (10, Way::Pass)]);
+    }
+
+    #[test]
+    fn a_master_that_is_no_bridge_is_no_way_to_a_pod() {
+        let mut snapshot = node();
+        let vrf = Kind::Other("vrf".to_owned());
+        snapshot.links.push(link(20, "vrf0", vrf));
+        snapshot.links.push(Link { master: Some(20), ..pod(21, "vethc") });
+        let view = classify(&snapshot, &Rules::default());
+        let way = |ifindex| view.devices.iter().find(|d| d.device.ifindex == ifindex).unwrap().way;
+        assert_eq!((way(20), way(21)), (None, Some(Way::Peer)));
     }
 
     #[test]
     fn rows_are_those_that_the_programs_read() {
-        let view = classify(&node(), &DeviceRules::default());
+        let view = classify(&node(), &Rules::default());
         let rows: Vec<_> = view.rows().map(|(ifindex, row)| (ifindex, row.way)).collect();
         assert_eq!(rows, [(5, 2), (7, 1), (10, 0), (11, 0)]);
     }
@@ -198,25 +241,7 @@ mod tests {
         let mut snapshot = node();
         snapshot.links.reverse();
         snapshot.addresses.reverse();
-        let rules = DeviceRules::default();
+        let rules = Rules::default();
         assert_eq!(classify(&snapshot, &rules), classify(&node(), &rules));
-    }
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        let cases = [
-            ("eth0", "eth0", true),
-            ("eth0", "eth01", false),
-            ("eth*", "eth12", true),
-            ("eth*", "veth1", false),
-            ("*", "anything", true),
-            ("en*f*n1", "enp1s0f0n1", true),
-            ("en*f*n1", "enp1s0f0n2", false),
-            ("*np0", "enp1s0np0", true),
-            ("a*a", "a", false),
-        ];
-        for (pattern, name, want) in cases {
-            assert_eq!(matches(pattern, name), want, "{pattern} {name}");
-        }
     }
 }

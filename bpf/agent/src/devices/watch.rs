@@ -26,9 +26,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::netlink::Netlink;
-use super::{
-    DeviceRef, DeviceRules, DeviceView, Kind, Link, NodeAddress, Role, Snapshot, classify,
-};
+use super::{DeviceRef, DeviceView, Kind, Link, NodeAddress, Role, Rules, Snapshot, classify};
 
 /// Notifications come in bursts; within this time they are one.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -58,14 +56,14 @@ impl DevicesError {
 /// The devices of the network namespace that `start` was called in, as they come and go. Dropped, it stops.
 #[derive(Debug)]
 pub struct Devices {
-    rules: watch::Sender<DeviceRules>,
+    rules: watch::Sender<Rules>,
     view: watch::Receiver<Arc<DeviceView>>,
     task: JoinHandle<()>,
 }
 
 impl Devices {
     /// Asks the kernel, and follows it from a task of the runtime that this is called in.
-    pub fn start(rules: DeviceRules) -> Result<Self, DevicesError> {
+    pub fn start(rules: Rules) -> Result<Self, DevicesError> {
         // First the ear, then the question: nothing falls between.
         let news = listen().map_err(DevicesError::netlink("listen to the kernel"))?;
         let mut netlink = Netlink::open().map_err(DevicesError::netlink("open a socket"))?;
@@ -121,7 +119,7 @@ fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
 async fn follow(
     mut netlink: Netlink,
     news: AsyncFd<Socket>,
-    mut rules: watch::Receiver<DeviceRules>,
+    mut rules: watch::Receiver<Rules>,
     view: watch::Sender<Arc<DeviceView>>,
 ) {
     loop {
@@ -192,7 +190,7 @@ fn tell(view: &watch::Sender<Arc<DeviceView>>, seen: DeviceView) {
     });
 }
 
-fn look(netlink: &mut Netlink, rules: &DeviceRules) -> io::Result<DeviceView> {
+fn look(netlink: &mut Netlink, rules: &Rules) -> io::Result<DeviceView> {
     let mut snapshot = Snapshot::default();
     for message in netlink.dump(&RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
         if let RouteNetlinkMessage::NewLink(message) = message {
@@ -205,7 +203,7 @@ fn look(netlink: &mut Netlink, rules: &DeviceRules) -> io::Result<DeviceView> {
         }
     }
     // Where the devices are named, no default route matters.
-    if rules.netdev.is_empty() {
+    if rules.devices.netdevs.is_empty() {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut question = RouteMessage::default();
             question.header.address_family = family;

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Pattern(String);
 
 impl Pattern {
-    pub(super) const fn new(text: String) -> Self {
+    pub const fn new(text: String) -> Self {
         Self(text)
     }
 
