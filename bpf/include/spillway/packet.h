@@ -65,16 +65,37 @@ static __always_inline int packet_parse_v4(struct __sk_buff *skb, struct packet 
 	return 1;
 }
 
-/* Looks through extension headers. */
-static __always_inline int packet_parse_v6(struct __sk_buff *skb, struct packet *packet, struct fragment *fragment)
+/* Steps over an extension header, if there is one. Returns 1 if another may follow, 0 if not, below 0 if it is cut. */
+static __always_inline int packet_step_v6(struct __sk_buff *skb, struct packet *packet, struct fragment *fragment)
 {
-	struct ipv6hdr ip;
+	__u8 kind = packet->tuple.protocol;
 	struct {
 		__u8 next;
 		__u8 length;
 		__be16 offset;
 		__be32 id;
 	} extension;
+
+	if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_DSTOPTS && kind != IPPROTO_FRAGMENT)
+		return 0;
+	/* Every one of them has a multiple of eight octets (RFC 8200, 4). */
+	if (!packet_load(skb, packet->l4, &extension, sizeof(extension)))
+		return -1;
+	packet->tuple.protocol = extension.next;
+	packet->l4 += kind == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
+	if (kind != IPPROTO_FRAGMENT)
+		return 1;
+	packet->is_later = (extension.offset & bpf_htons(0xfff8)) != 0;
+	fragment->is_one = (extension.offset & bpf_htons(0xfff9)) != 0;
+	fragment->key.id = extension.id;
+	return !packet->is_later;
+}
+
+/* Looks through extension headers. */
+static __always_inline int packet_parse_v6(struct __sk_buff *skb, struct packet *packet, struct fragment *fragment)
+{
+	struct ipv6hdr ip;
+	int more = 1;
 
 	if (!packet_load(skb, L3, &ip, sizeof(ip)) || ip.version != 6)
 		return 0;
@@ -84,24 +105,12 @@ static __always_inline int packet_parse_v6(struct __sk_buff *skb, struct packet 
 	packet->tuple.protocol = ip.nexthdr;
 	packet->l4 = L3 + sizeof(ip);
 	packet->end = packet_end(skb, sizeof(ip) + bpf_ntohs(ip.payload_len));
-	for (int extensions = 0; extensions < EXTENSIONS_MAX; extensions++) {
-		__u8 kind = packet->tuple.protocol;
-		if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_DSTOPTS && kind != IPPROTO_FRAGMENT)
-			break;
-		/* Every one of them has a multiple of eight octets (RFC 8200, 4). */
-		if (!packet_load(skb, packet->l4, &extension, sizeof(extension)))
-			return 0;
-		packet->tuple.protocol = extension.next;
-		packet->l4 += kind == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
-		if (kind != IPPROTO_FRAGMENT)
-			continue;
-		packet->is_later = (extension.offset & bpf_htons(0xfff8)) != 0;
-		fragment->is_one = (extension.offset & bpf_htons(0xfff9)) != 0;
-		fragment->key.id = extension.id;
-		if (packet->is_later)
-			break;
-	}
-	return 1;
+	/* No loop is left: the verifier of 6.1 refuses some shapes that clang gives to one ("back-edge"). */
+#pragma unroll
+	for (int extensions = 0; extensions < EXTENSIONS_MAX; extensions++)
+		if (more > 0)
+			more = packet_step_v6(skb, packet, fragment);
+	return more >= 0;
 }
 
 static __always_inline int packet_parse_ports(struct __sk_buff *skb, struct packet *packet)
