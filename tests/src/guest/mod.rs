@@ -23,7 +23,7 @@ use crate::sandbox;
 const QEMU: &str = "qemu-system-x86_64";
 const MEMORY: &str = "1536M";
 /// From power-on to the end of the test.
-const DEADLINE: Duration = Duration::from_mins(4);
+const DEADLINE: Duration = Duration::from_mins(8);
 /// No pictures of other kernels; the clock of a slow machine is no reason to worry; nothing to restart for.
 const CMDLINE: &str =
     "console=ttyS0 quiet panic=-1 mitigations=off nokaslr nowatchdog tsc=unstable";

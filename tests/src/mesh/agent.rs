@@ -18,7 +18,7 @@ use crate::programs;
 pub const CLUSTER_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd10:96::/112"];
 
 /// The verifier takes its time on an emulated machine.
-const READY_TIMEOUT: Duration = Duration::from_mins(1);
+const READY_TIMEOUT: Duration = Duration::from_mins(3);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A `[[service]]` of the static file.
