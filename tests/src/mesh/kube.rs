@@ -19,7 +19,7 @@ pub fn start(mesh: &Mesh) -> Result<Cluster<'_>> {
 /// The settings of an agent that watches it.
 pub fn settings(cluster: &Cluster<'_>) -> [String; 2] {
     let kubeconfig = cluster.kubeconfig().display();
-    [format!("kubernetes.kubeconfig={kubeconfig}"), "kubernetes.cache=\"\"".to_owned()]
+    [format!("kubernetes.kubeconfig={kubeconfig}"), "kubernetes.cache=".to_owned()]
 }
 
 fn node(node: &Node) -> Value {
