@@ -19,6 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcHandle};
@@ -187,7 +188,10 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Looks at a hook as often as it can while `upgrades` run: the fewest and the most programs that were there.
+/// Between two looks: leaves the processor to the upgrade.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Looks at a hook again and again while `upgrades` run: the fewest and the most programs that were there.
 fn watched(look: impl Fn() -> usize + Send + Sync, upgrades: impl FnOnce()) -> (usize, usize) {
     let is_over = AtomicBool::new(false);
     let (fewest, most, looks) =
@@ -199,6 +203,7 @@ fn watched(look: impl Fn() -> usize + Send + Sync, upgrades: impl FnOnce()) -> (
                 fewest.fetch_min(count, Ordering::Relaxed);
                 most.fetch_max(count, Ordering::Relaxed);
                 looks.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(PAUSE);
             }
         });
         let _over = Over(&is_over);
@@ -209,12 +214,13 @@ fn watched(look: impl Fn() -> usize + Send + Sync, upgrades: impl FnOnce()) -> (
 }
 
 /// The same of `from_container` at a device. Filters are listed by a shell beside: the end of a child is a signal, and
-/// many signals keep the kernel from ever loading a program.
+/// the kernel gives up verifying a program when one comes.
 fn watched_device(device: &str, tc_attach: TcAttach, upgrades: impl FnOnce()) -> (usize, usize) {
     if tc_attach == TcAttach::Tcx {
-        return watched(|| count(device, Direction::Ingress, "from_container"), upgrades);
+        return watched(|| at_tcx(device, Direction::Ingress).len(), upgrades);
     }
-    let look = format!("while :; do tc filter show dev {device} ingress; echo END; done");
+    let look =
+        format!("while :; do tc filter show dev {device} ingress; echo END; sleep 0.01; done");
     let mut shell = Command::new("sh").args(["-c", &look]).stdout(Stdio::piped()).spawn().unwrap();
     let output = shell.stdout.take().unwrap();
     let reader = thread::spawn(move || std::io::read_to_string(output).unwrap());
@@ -495,8 +501,9 @@ fn uninstall_leaves_nothing() {
         let mut datapath = world.load(tc_attach);
         attach_all(&mut datapath, &device, Role::Netdev);
         let ours: BTreeSet<_> = our_objects(&world);
+        let now = kernel_objects();
+        assert!(ours.is_disjoint(&before) && ours.is_subset(&now), "{ours:?}");
         drop(datapath);
-        assert!(ours.is_disjoint(&before) && ours.is_subset(&kernel_objects()));
         let done = uninstall(&world.pins()).unwrap();
         assert!(done.maps > 10 && done.links > 0, "{done:?}");
         let filters = if tc_attach == TcAttach::Clsact { (2, 1) } else { (0, 0) };
@@ -549,7 +556,7 @@ fn wait_until_gone(ours: &BTreeSet<Object>) {
         if ours.is_disjoint(&kernel_objects()) {
             return;
         }
-        thread::sleep(std::time::Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
     let left: Vec<_> = ours.intersection(&kernel_objects()).copied().collect();
     panic!("left in the kernel: {left:?}");

@@ -122,7 +122,9 @@ pub(crate) fn at_tcx(device: &str, direction: Direction) -> Vec<String> {
         Direction::Ingress => TcAttachType::Ingress,
         Direction::Egress => TcAttachType::Egress,
     };
-    let (_, programs) = SchedClassifier::query_tcx(device, at).unwrap();
+    // A program may go between its number and its name.
+    let seen = (0..10).find_map(|_| SchedClassifier::query_tcx(device, at).ok());
+    let (_, programs) = seen.unwrap();
     programs.iter().map(|program| program.name_as_str().unwrap().to_owned()).collect()
 }
 
