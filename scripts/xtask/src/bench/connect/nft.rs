@@ -55,13 +55,13 @@ fn ruleset(services: u32, endpoints: u32) -> String {
             let to = number * endpoints + at;
             let _ = writeln!(
                 text,
-                "chain endpoint-{to} {{ udp dport 80 dnat to {}:8080 }}",
+                "chain endpoint-{to} {{ udp dport 80 dnat to {}:8080; }}",
                 endpoint(to)
             );
         }
         let _ = writeln!(
             text,
-            "chain service-{number} {{ {} }}",
+            "chain service-{number} {{ {}; }}",
             verdicts(number * endpoints, endpoints)
         );
     }
@@ -71,8 +71,8 @@ fn ruleset(services: u32, endpoints: u32) -> String {
     for number in 0..services {
         let _ = writeln!(text, "{} . udp . 80 : goto service-{number},", service(number));
     }
-    text.push_str("} }\nchain services { ip daddr . meta l4proto . th dport vmap @service-ips }\n");
-    text.push_str("chain nat-output { type nat hook output priority -100; jump services }\n}\n");
+    text.push_str("} }\nchain services { ip daddr . meta l4proto . th dport vmap @service-ips; }\n");
+    text.push_str("chain nat-output { type nat hook output priority -100; jump services; }\n}\n");
     text
 }
 
