@@ -71,7 +71,9 @@ fn ruleset(services: u32, endpoints: u32) -> String {
     for number in 0..services {
         let _ = writeln!(text, "{} . udp . 80 : goto service-{number},", service(number));
     }
-    text.push_str("} }\nchain services { ip daddr . meta l4proto . th dport vmap @service-ips; }\n");
+    text.push_str(
+        "} }\nchain services { ip daddr . meta l4proto . th dport vmap @service-ips; }\n",
+    );
     text.push_str("chain nat-output { type nat hook output priority -100; jump services; }\n}\n");
     text
 }
